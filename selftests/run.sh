@@ -8,7 +8,9 @@
 #
 # MODULE          the module (/mmapscope.ko)
 # PROGRAMS        folder of the programs (beside this script, or its build/)
-# RESULTS         gets one line "guest RELEASE MACHINE PAGE-SIZE" and one line
+# RESULTS         gets one line "guest RELEASE MACHINE PAGE-SIZE", one "running
+#                 PROGRAM" for each program, one "fail PROGRAM: TEST: WHY" for each
+#                 failure as it happens, and in the end one line
 #                 "passed N failed N skipped N", if it exists
 #                 (/dev/virtio-ports/results)
 # SCOPE_SLOW      stretches deadlines (8 on a kernel with KASAN, else 3)
@@ -95,6 +97,16 @@ fail()
 	failed=$((failed + 1))
 	failures="$failures
   $*"
+	tell "fail $*"
+}
+
+# The failed tests in $tap, a line each: the test, and what the harness said of it.
+failed_tests()
+{
+	awk '
+		/^#  RUN / { why = "" }
+		/^# [^ ]*:[0-9]+:/ { sub(/^# /, ""); why = why (why == "" ? "" : "; ") $0 }
+		/^not ok / { sub(/^not ok [0-9]* /, ""); print $0 (why == "" ? "" : ": " why); why = "" }' "$tap"
 }
 
 # Adds up the TAP lines in $tap. What the plan promised and did not come failed.
@@ -117,6 +129,7 @@ run_program()
 	name=$1
 	[ -x "$PROGRAMS/$name" ] || die "there is no program $PROGRAMS/$name; build it, or see --list"
 	echo "# ==== $name"
+	tell "running $name"
 	start=$(date +%s)
 	# The status of the program, not of tee.
 	{ "$PROGRAMS/$name" 2>&1; echo $? >"$status_file"; } | tee "$tap"
@@ -124,9 +137,10 @@ run_program()
 	count
 	passed=$((passed + ok)) skipped=$((skipped + skips))
 	if [ "$not_ok" -gt 0 ]; then
-		failed=$((failed + not_ok))
-		failures="$failures
-$(sed -n "s/^not ok [0-9]* /  $name: /p" "$tap")"
+		failed_tests >"$work/failed"
+		while read -r line; do
+			fail "$name: $line"
+		done <"$work/failed"
 	elif [ "$status" != 0 ] && [ "$status" != 4 ]; then
 		fail "$name: ended with status $status"
 	fi
@@ -148,7 +162,7 @@ guest()
 tell()
 {
 	results=${RESULTS:-/dev/virtio-ports/results}
-	[ ! -e "$results" ] || echo "$*" >"$results"
+	[ ! -e "$results" ] || echo "$*" >>"$results"
 }
 
 # A file that can be opened with O_DIRECT, which the guest's own file systems

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2154 # lib.sh sets top
+#
+# What a guest that ran a suite came to. Sourced, after lib.sh.
+
+# One line for each failure so far
+reasons=()
+
+# Adds up the lines "passed N failed N skipped N" that the guest wrote.
+count_results()
+{
+	awk '$1 == "passed" && $3 == "failed" && $5 == "skipped" {
+		p += $2; f += $4; s += $6; lines++ }
+	     END { print p + 0, f + 0, s + 0, lines + 0 }' "$1"
+}
+
+# Sets counts (passed, failed, skipped, lines of sums) of the guest that $1 is about,
+# which ended with status $2 and left its logs in folder $3, and adds what failed to
+# reasons.
+judge()
+{
+	local label=$1 status=$2 log=$3 why='' line
+
+	read -ra counts < <(count_results "$log/results")
+	while read -r line; do
+		reasons+=("$label: $line")
+	done < <(sed -n 's/^fail //p' "$log/results")
+	# What the guest could not count itself: its own death, a bad log.
+	if [ "${counts[3]}" = 0 ]; then
+		why="told no results; it ran $(sed -n 's/^running //p' "$log/results" | tail -n 1)"
+	elif [ "$status" -ge 120 ] || { [ "$status" != 0 ] && [ "${counts[1]}" = 0 ]; }; then
+		why="ended badly"
+	fi
+	[ -n "$why" ] || return 0
+	counts[1]=$((counts[1] + 1))
+	if [ "$status" = 120 ]; then
+		why+=", kernel log: $({ "$top/scripts/vm/log-scan" "$log/kernel.log" || true; } | first_line)"
+	fi
+	reasons+=("$label: the guest $why (status $status)")
+}
