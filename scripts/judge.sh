@@ -14,6 +14,16 @@ count_results()
 	     END { print p + 0, f + 0, s + 0, lines + 0 }' "$1"
 }
 
+# Where the guest was whose logs are in folder $1: its program, the test, and the last
+# words of its kernel.
+whereabouts()
+{
+	printf 'in %s, at "%s"; its kernel last said: %s' \
+		"$(sed -n 's/^running //p' "$1/results" | tail -n 1)" \
+		"$(tail -n 1 "$1/output.log" | cut -c 1-120)" \
+		"$(tail -n 2 "$1/kernel.log" | cut -c 1-160 | paste -sd '|')"
+}
+
 # Sets counts (passed, failed, skipped, lines of sums) of the guest that $1 is about,
 # which ended with status $2 and left its logs in folder $3, and adds what failed to
 # reasons.
@@ -27,7 +37,7 @@ judge()
 	done < <(sed -n 's/^fail //p' "$log/results")
 	# What the guest could not count itself: its own death, a bad log.
 	if [ "${counts[3]}" = 0 ]; then
-		why="told no results; it ran $(sed -n 's/^running //p' "$log/results" | tail -n 1)"
+		why="told no results; it was $(whereabouts "$log")"
 	elif [ "$status" -ge 120 ] || { [ "$status" != 0 ] && [ "${counts[1]}" = 0 ]; }; then
 		why="ended badly"
 	fi
