@@ -459,8 +459,9 @@ const char *dev_books(const struct scope_dev *d)
 	}
 	if (d->pages * d->page > 1L << 30)
 		return "";
-	if (!wait_for((left = now(d, pages_cached)) == (right = dev_mincore(d, 0, d->pages)),
-		      2000)) {
+	/* A page whose read failed stays cached; mincore only counts what is up to date. */
+	if (!wait_for((left = now(d, pages_cached)) == (right = dev_mincore(d, 0, d->pages)) ||
+		      (left > right && now(d, store_read_errors)), 2000)) {
 		snprintf(text, sizeof(text), "pages_cached %llu, mincore counts %llu", left, right);
 		return text;
 	}
