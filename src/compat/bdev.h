@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Claiming a block device: as a file, or as it was before Linux 6.5. */
+/*
+ * Claiming a block device: as a file, or as it was before Linux 6.5.  The forms in between were
+ * short-lived: 6.5 and 6.6 have one, 6.7 and 6.8 another.
+ */
 #ifndef MMAPSCOPE_COMPAT_BDEV_H
 #define MMAPSCOPE_COMPAT_BDEV_H
 
@@ -40,7 +43,7 @@ static inline void compat_release_bdev(struct compat_claim *claim, void *holder)
 }
 #else
 #ifndef FMODE_EXCL
-#error "mmapscope cannot claim a block device of Linux 6.5 to 6.8: use 6.9 or newer, or 6.1"
+#error "mmapscope cannot claim disks of 6.5 to 6.8: use Linux 6.9 or newer, or an up-to-date 6.1"
 #endif
 
 struct compat_claim {

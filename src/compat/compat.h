@@ -20,7 +20,7 @@
 #endif
 
 #ifndef HAVE_RELEASE_ALWAYS
-#error "mmapscope needs mapping_set_release_always(): Linux 6.6, or a 6.1 stable kernel with it"
+#error "mmapscope needs mapping_set_release_always(): use Linux 6.9 or newer, or an up-to-date 6.1"
 #endif
 
 /* 6.4 renamed the flags that write_begin passes; "fgf_set_order" came with large folios in it. */
