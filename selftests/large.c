@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Large folios: that they are there, that the counters stay exact in base pages, and what
- * splitting one does to the books.  The policy that turns them off.
+ * splitting one does to the books.  What becomes of one that somebody holds, and where there is no
+ * room for one.  The policy that turns them off.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
+#include <sys/time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -35,6 +40,13 @@ static int policy(const struct scope_dev *d, unsigned int flags, __u64 *value)
 static int set_policy(const struct scope_dev *d, __u64 kb)
 {
 	return policy(d, MMAPSCOPE_POLICY_SET, &kb);
+}
+
+static int resize(const struct scope_dev *d, long pages)
+{
+	struct mmapscope_resize r = { .size = sizeof(r), .dev_size = pages * d->page };
+
+	return ioctl(d->fd, MMAPSCOPE_IOC_RESIZE, &r) ? -errno : 0;
 }
 
 FIXTURE(large) {
@@ -67,19 +79,29 @@ static void cache_by_advice(FIXTURE_DATA(large) *self)
 	touch_pages(self->p, self->dev.pages);
 }
 
+/* Pages @first to @first + @n - 1 by a single write, of which the pages done are returned. */
+static long write_pages(const struct scope_dev *d, long first, long n)
+{
+	char *buf = malloc(n * d->page);
+	ssize_t done;
+	long i;
+
+	for (i = 0; i < n; i++)
+		page_fill(buf + i * d->page, d->page, first + i, 1);
+	done = pwrite(d->fd, buf, n * d->page, first * d->page);
+	free(buf);
+	return done < 0 ? -errno : done / d->page;
+}
+
 /* A write makes folios as large as it is. */
 static void cache_by_write(FIXTURE_DATA(large) *self)
 {
-	char *buf = malloc(self->folio);
-	long i, j, page = self->dev.page;
+	long i;
 
 	for (i = 0; i < FOLIOS; i++) {
-		for (j = 0; j < self->n; j++)
-			page_fill(buf + j * page, page, i * self->n + j, 1);
-		if (pwrite(self->dev.fd, buf, self->folio, i * self->folio) != self->folio)
+		if (write_pages(&self->dev, i * self->n, self->n) != self->n)
 			fatal("writing folio %ld: %m", i);
 	}
-	free(buf);
 	if (fsync(self->dev.fd))
 		fatal("fsync: %m");
 	touch_pages(self->p, self->dev.pages);
@@ -182,12 +204,10 @@ TEST_F(large, punch_inside_a_dirty_folio)
 
 TEST_F(large, shrink_across_a_dirty_folio)
 {
-	struct mmapscope_resize r = { .size = sizeof(r) };
 	long page = self->dev.page, end = self->n + 2;
 
 	store_pages(self->p, 3 * self->n, 5);
-	r.dev_size = end * page;
-	ASSERT_EQ(0, ioctl(self->dev.fd, MMAPSCOPE_IOC_RESIZE, &r));
+	ASSERT_EQ(0, resize(&self->dev, end));
 	EXPECT_EQ(end * page, lseek(self->dev.fd, 0, SEEK_END));
 	EXPECT_EQ(end, now(&self->dev, store_pages));
 	EXPECT_EQ(self->n, moved(&self->dev, pages_discarded));
@@ -195,11 +215,334 @@ TEST_F(large, shrink_across_a_dirty_folio)
 	EXPECT_EQ(5, self->p[end * page - 1 - (page - 1)]);
 	EXPECT_EQ(SIGBUS, try_load(self->p + end * page));
 
-	r.dev_size = FOLIOS * self->folio;
-	ASSERT_EQ(0, ioctl(self->dev.fd, MMAPSCOPE_IOC_RESIZE, &r));
+	ASSERT_EQ(0, resize(&self->dev, self->dev.pages));
 	EXPECT_EQ(5, self->p[(end - 1) * page]);
 	EXPECT_EQ(0, self->p[end * page]);
 	EXPECT_EQ(0, self->p[2 * self->folio]);
+}
+
+/* A write that covers a folio reads nothing.  Linux before 6.6 takes it page by page. */
+TEST_F(large, write_counts_pages)
+{
+	long n = self->n;
+
+	dev_evict(&self->dev);
+	stats_mark(&self->dev);
+	ASSERT_EQ(n, write_pages(&self->dev, n, n));
+	EXPECT_EQ(n, now(&self->dev, pages_cached));
+	EXPECT_EQ(n, now(&self->dev, pages_dirty));
+	EXPECT_EQ(n, moved(&self->dev, pages_added));
+	EXPECT_EQ(n, moved(&self->dev, pages_dirtied));
+	EXPECT_EQ(self->folio, moved(&self->dev, write_bytes));
+	EXPECT_EQ(0, moved(&self->dev, mkwrite));
+	EXPECT_EQ(0, moved(&self->dev, store_read_pages));
+	ASSERT_EQ(0, fsync(self->dev.fd));
+	EXPECT_EQ(n, moved(&self->dev, pages_cleaned));
+	EXPECT_EQ(n, moved(&self->dev, store_write_pages));
+	EXPECT_EQ(n, moved(&self->dev, wb_sync_pages));
+	EXPECT_EQ(1, moved(&self->dev, store_write_ops));
+	/* And a folio it is, where the kernel can choose its size. */
+	self->p[self->folio] = 2;
+	if (variant->part != 1)
+		EXPECT_EQ(2 * n, moved(&self->dev, pages_dirtied));
+	EXPECT_EQ(1, moved(&self->dev, mkwrite));
+	EXPECT_EQ(-1, dev_differs(&self->dev, n + 1, n - 1, 1));
+}
+
+/* Nor larger than its place allows: what is not written is neither cached nor dirty. */
+TEST_F(large, write_makes_none_larger_than_itself)
+{
+	long n = self->n, page = self->dev.page;
+	char buf[100] = "";
+
+	dev_evict(&self->dev);
+	stats_mark(&self->dev);
+	ASSERT_EQ(n + 1, write_pages(&self->dev, n / 2, n + 1));
+	EXPECT_EQ(n + 1, moved(&self->dev, pages_added));
+	EXPECT_EQ(n + 1, moved(&self->dev, pages_dirtied));
+	EXPECT_EQ(0, moved(&self->dev, store_read_pages));
+	/* The bytes around a part of a page are read. */
+	ASSERT_EQ(sizeof(buf), pwrite(self->dev.fd, buf, sizeof(buf), 2 * n * page + 50));
+	EXPECT_EQ(n + 2, moved(&self->dev, pages_added));
+	EXPECT_EQ(n + 2, moved(&self->dev, pages_dirtied));
+	EXPECT_EQ(1, moved(&self->dev, store_read_pages));
+	EXPECT_EQ(n + 2, now(&self->dev, pages_cached));
+}
+
+TEST_F(large, none_reaches_beyond_the_end)
+{
+	long n = self->n, end = 2 * n + 3;
+
+	ASSERT_EQ(0, resize(&self->dev, end));
+	self->dev.pages = end;
+	dev_evict(&self->dev);
+	touch_pages(self->p, end);
+	EXPECT_EQ(end, now(&self->dev, pages_cached));
+	EXPECT_EQ(SIGBUS, try_load(self->p + end * self->dev.page));
+	dev_evict(&self->dev);
+	stats_mark(&self->dev);
+	EXPECT_EQ(n + 3, write_pages(&self->dev, n, 2 * n));
+	EXPECT_EQ(n + 3, now(&self->dev, pages_cached));
+	EXPECT_EQ(n + 3, moved(&self->dev, pages_dirtied));
+	EXPECT_EQ(end, now(&self->dev, store_pages));
+	ASSERT_EQ(0, fsync(self->dev.fd));
+	EXPECT_EQ(n + 3, moved(&self->dev, store_write_pages));
+}
+
+/* The limit on the memory of stores: all but @left pages go to @hog. */
+static bool leave_room(struct scope_dev *hog, long left)
+{
+	struct mmapscope_file f = { .size = sizeof(f) };
+	long mb = file_number(MODULE_DIR "/parameters/store_limit_mb");
+	struct sysinfo si;
+	int fd, err;
+
+	sysinfo(&si);
+	if (mb <= 0 || (__u64)mb << 20 > si.freeram * (__u64)si.mem_unit / 2)
+		return false;
+	dev_create(hog, "ram", 2 * ((__u64)mb << 20), 0);
+	fd = ioctl(hog->fd, MMAPSCOPE_IOC_FILE, &f);
+	if (fd < 0)
+		fatal("MMAPSCOPE_IOC_FILE: %m");
+	err = fallocate(fd, 0, 0, hog->pages * hog->page) ? errno : 0;
+	close(fd);
+	if (err != ENOSPC)
+		fatal("fallocate of more than the limit: %s", strerror(err));
+	err = dev_punch(hog, 0, left);
+	if (err)
+		fatal("punch: %s", strerror(-err));
+	return true;
+}
+
+/* A write that gets no room for a folio goes on with smaller ones, as far as there is room. */
+TEST_F(large, write_takes_what_room_there_is)
+{
+	long n = self->n, left = n / 2 + 3;
+	struct scope_dev hog;
+
+	ASSERT_EQ(0, dev_punch(&self->dev, n, n));
+	if (!leave_room(&hog, left))
+		SKIP(return, "needs store_limit_mb set to less than half of the free memory");
+	stats_mark(&self->dev);
+	EXPECT_EQ(left, write_pages(&self->dev, n, n));
+	EXPECT_EQ(left, moved(&self->dev, pages_dirtied));
+	EXPECT_EQ(2 * n + left, now(&self->dev, store_pages));
+	EXPECT_EQ(-ENOSPC, write_pages(&self->dev, n + left, 1));
+	EXPECT_EQ(left, moved(&self->dev, pages_dirtied));
+	EXPECT_EQ(0, fsync(self->dev.fd));
+	dev_evict(&self->dev);
+	EXPECT_EQ(-1, dev_differs(&self->dev, n, left, 1));
+	EXPECT_EQ(-1, dev_differs(&self->dev, n + left, n - left, 0));
+	EXPECT_EQ(0, dev_destroy(&hog, false));
+}
+
+/* A folio in the cache gets room for all of it, or none. */
+TEST_F(large, store_wants_room_for_the_folio)
+{
+	long n = self->n, page = self->dev.page;
+	struct scope_dev hog;
+
+	if (variant->part != 1)
+		SKIP(return, "only a read by advice makes folios that have no room");
+	ASSERT_EQ(0, dev_punch(&self->dev, n, n));
+	touch_pages(self->p + n * page, n);
+	ASSERT_EQ(FOLIOS * self->pmd >> 10, smaps_kb(self->p, "FilePmdMapped"));
+	if (!leave_room(&hog, n - 1))
+		SKIP(return, "needs store_limit_mb set to less than half of the free memory");
+	stats_mark(&self->dev);
+	EXPECT_EQ(SIGBUS, try_store(self->p + (n + 2) * page, 1));
+	EXPECT_EQ(1, moved(&self->dev, fault_sigbus));
+	EXPECT_EQ(2 * n, now(&self->dev, store_pages));
+	EXPECT_EQ(0, moved(&self->dev, pages_dirtied));
+	EXPECT_EQ(-ENOSPC, write_pages(&self->dev, n, 1));
+	EXPECT_EQ(0, now(&self->dev, pages_dirty));
+	/* Single pages have it. */
+	EXPECT_EQ(0, set_policy(&self->dev, 0));
+	EXPECT_EQ(0, try_store(self->p + (n + 2) * page, 1));
+	EXPECT_EQ(2 * n + 1, now(&self->dev, store_pages));
+	EXPECT_EQ(0, dev_punch(&self->dev, n + 2, 1));
+	EXPECT_EQ(0, set_policy(&self->dev, self->folio >> 10));
+	EXPECT_EQ(0, dev_punch(&hog, n - 1, 1));
+	dev_evict(&self->dev);
+	EXPECT_EQ(0, try_store(self->p + (n + 2) * page, 1));
+	EXPECT_EQ(3 * n, now(&self->dev, store_pages));
+	EXPECT_EQ(0, dev_destroy(&hog, false));
+}
+
+/* A reference to a page of the cache, such as drivers have that read or write it. */
+struct hold {
+	int pipe[2];
+};
+
+static void hold_page(struct hold *h, char *at)
+{
+	struct iovec iov = { .iov_base = at, .iov_len = 1 };
+
+	if (pipe(h->pipe) || vmsplice(h->pipe[1], &iov, 1, 0) != 1)
+		fatal("vmsplice: %m");
+}
+
+static void let_go(struct hold *h)
+{
+	close(h->pipe[0]);
+	close(h->pipe[1]);
+}
+
+/* It cannot be split, so it stays dirty as a whole, and will write zeros. */
+TEST_F(large, punch_inside_a_held_dirty_folio)
+{
+	long first = self->n + 3, n = self->n / 2, page = self->dev.page;
+	struct hold h;
+	int i;
+
+	store_pages(self->p, 3 * self->n, 5);
+	hold_page(&h, self->p + (self->n + 1) * page);
+	EXPECT_EQ(0, dev_punch(&self->dev, first, n));
+	EXPECT_EQ(0, moved(&self->dev, pages_discarded));
+	EXPECT_EQ(3 * self->n, now(&self->dev, pages_dirty));
+	EXPECT_EQ(3 * self->n, now(&self->dev, store_pages));
+	/* Once in the cache, and once from the store. */
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(5, self->p[(first - 1) * page]);
+		EXPECT_EQ(-1, dev_differs(&self->dev, first, n, 0));
+		EXPECT_EQ(5, self->p[(first + n) * page]);
+		let_go(&h);
+		ASSERT_EQ(0, fsync(self->dev.fd));
+		EXPECT_EQ(3 * self->n, moved(&self->dev, pages_cleaned));
+		dev_evict(&self->dev);
+		hold_page(&h, self->p);
+	}
+	let_go(&h);
+}
+
+/* A clean one leaves the cache as a whole, whoever holds it, and what was not punched is read. */
+TEST_F(large, punch_inside_a_held_clean_folio)
+{
+	long first = self->n + 3, n = self->n / 2;
+	struct hold h;
+
+	hold_page(&h, self->p + (self->n + 1) * self->dev.page);
+	EXPECT_EQ(0, dev_punch(&self->dev, first, n));
+	EXPECT_EQ(2 * self->n, now(&self->dev, pages_cached));
+	EXPECT_EQ(3 * self->n - n, now(&self->dev, store_pages));
+	EXPECT_EQ(0, moved(&self->dev, pages_discarded));
+	EXPECT_EQ(-1, dev_differs(&self->dev, 0, first, 1));
+	EXPECT_EQ(-1, dev_differs(&self->dev, first, n, 0));
+	EXPECT_EQ(-1, dev_differs(&self->dev, first + n, 3 * self->n - first - n, 1));
+	let_go(&h);
+}
+
+/* Both ends stay, and between them goes what the range has all of. */
+TEST_F(large, punch_across_held_dirty_folios)
+{
+	long half = self->n / 2, n = 2 * self->n, page = self->dev.page;
+	struct hold first, last;
+
+	store_pages(self->p, 3 * self->n, 5);
+	hold_page(&first, self->p);
+	hold_page(&last, self->p + (3 * self->n - 1) * page);
+	EXPECT_EQ(0, dev_punch(&self->dev, half, n));
+	EXPECT_EQ(self->n, moved(&self->dev, pages_discarded));
+	EXPECT_EQ(n, now(&self->dev, pages_dirty));
+	EXPECT_EQ(n, now(&self->dev, store_pages));
+	EXPECT_EQ(-1, dev_differs(&self->dev, half, n, 0));
+	let_go(&first);
+	let_go(&last);
+	ASSERT_EQ(0, fsync(self->dev.fd));
+	dev_evict(&self->dev);
+	EXPECT_EQ(5, self->p[(half - 1) * page]);
+	EXPECT_EQ(-1, dev_differs(&self->dev, half, n, 0));
+	EXPECT_EQ(5, self->p[(half + n) * page]);
+}
+
+/* What arrives in a page of it could get lost otherwise. */
+TEST_F(large, resize_does_not_cut_a_held_folio)
+{
+	long n = self->n, page = self->dev.page;
+	struct hold h;
+
+	store_pages(self->p, 3 * n, 5);
+	hold_page(&h, self->p + (n + 1) * page);
+	EXPECT_EQ(-EBUSY, resize(&self->dev, n + 2));
+	EXPECT_EQ(3 * n * page, lseek(self->dev.fd, 0, SEEK_END));
+	EXPECT_EQ(0, moved(&self->dev, pages_discarded));
+	EXPECT_EQ(5, self->p[(n + 2) * page]);
+	EXPECT_EQ(5, self->p[(3 * n - 1) * page]);
+	let_go(&h);
+	EXPECT_EQ(0, resize(&self->dev, n + 2));
+	EXPECT_EQ((n + 2) * page, lseek(self->dev.fd, 0, SEEK_END));
+	EXPECT_EQ(0, resize(&self->dev, 3 * n));
+	EXPECT_EQ(5, self->p[(n + 1) * page]);
+	EXPECT_EQ(0, self->p[(n + 2) * page]);
+}
+
+/* One that the new end leaves whole, on either side of it, is in nobody's way. */
+TEST_F(large, resize_beside_held_folios)
+{
+	long n = self->n, page = self->dev.page;
+	struct hold below, beyond;
+
+	store_pages(self->p, 3 * n, 5);
+	hold_page(&below, self->p + (2 * n - 1) * page);
+	hold_page(&beyond, self->p + 2 * n * page);
+	EXPECT_EQ(0, resize(&self->dev, 2 * n));
+	EXPECT_EQ(n, moved(&self->dev, pages_discarded));
+	EXPECT_EQ(2 * n, now(&self->dev, pages_cached));
+	EXPECT_EQ(2 * n, now(&self->dev, pages_dirty));
+	EXPECT_EQ(2 * n, now(&self->dev, store_pages));
+	EXPECT_EQ(SIGBUS, try_load(self->p + 2 * n * page));
+	EXPECT_EQ(0, resize(&self->dev, 3 * n));
+	EXPECT_EQ(0, self->p[2 * n * page]);
+	let_go(&below);
+	let_go(&beyond);
+	EXPECT_EQ(5, self->p[(2 * n - 1) * page]);
+	EXPECT_EQ(-1, dev_differs(&self->dev, 2 * n, n, 0));
+}
+
+static void no_op(int sig)
+{
+	(void)sig;
+}
+
+/* It waits for whoever holds the folio, but a signal is more important. */
+TEST_F(large, resize_is_ended_by_a_signal)
+{
+	struct itimerval often = { { 0, 5000 }, { 0, 5000 } }, never = { 0 };
+	struct sigaction sa = { .sa_handler = no_op };
+	struct hold h;
+	int err;
+
+	store_pages(self->p, 3 * self->n, 5);
+	hold_page(&h, self->p + (self->n + 1) * self->dev.page);
+	ASSERT_EQ(0, sigaction(SIGALRM, &sa, NULL));
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &often, NULL));
+	err = resize(&self->dev, self->n + 2);
+	setitimer(ITIMER_REAL, &never, NULL);
+	EXPECT_EQ(-EINTR, err);
+	EXPECT_EQ(3 * self->folio, lseek(self->dev.fd, 0, SEEK_END));
+	let_go(&h);
+	EXPECT_EQ(5, self->p[self->folio]);
+}
+
+TEST_F(large, policy_stays_while_a_folio_is_held)
+{
+	long n = self->n, page = self->dev.page;
+	__u64 kb = 0, was;
+	struct hold h;
+
+	store_pages(self->p, 3 * n, 5);
+	ASSERT_EQ(0, policy(&self->dev, 0, &kb));
+	was = kb;
+	hold_page(&h, self->p + (2 * n + 1) * page);
+	EXPECT_EQ(-EBUSY, set_policy(&self->dev, 0));
+	EXPECT_EQ(-EBUSY, set_policy(&self->dev, was));
+	EXPECT_EQ(0, policy(&self->dev, 0, &kb));
+	EXPECT_EQ(was, kb);
+	EXPECT_EQ(5, self->p[0]);
+	EXPECT_EQ(5, self->p[(2 * n + 1) * page]);
+	let_go(&h);
+	EXPECT_EQ(0, set_policy(&self->dev, 0));
+	EXPECT_EQ(5, self->p[(2 * n + 1) * page]);
 }
 
 TEST_F(large, policy_turns_them_off)
