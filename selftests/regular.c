@@ -213,6 +213,99 @@ TEST_F(regular, file_takes_the_calls_that_a_node_cannot)
 	close(fd);
 }
 
+/* What the node says of its size, the file says as well, at every moment. */
+TEST_F(regular, file_has_the_size_of_the_device)
+{
+	long page = self->dev.page;
+	int fd = regular_fd(self->dev.fd), i;
+	struct stat st;
+	__u64 bytes;
+
+	ASSERT_LE(0, fd);
+	for (i = 0; i < 2; i++) {
+		long size = (PAGES - i * 3) * page;
+
+		ASSERT_EQ(0, resize(&self->dev, size));
+		bytes = 0;
+		EXPECT_EQ(0, ioctl(fd, BLKGETSIZE64, &bytes));
+		EXPECT_EQ(size, (long)bytes);
+		EXPECT_EQ(0, fstat(fd, &st));
+		EXPECT_EQ(size, st.st_size);
+		EXPECT_EQ(size, lseek(fd, 0, SEEK_END));
+	}
+	EXPECT_EQ(-1, ioctl(fd, BLKGETSIZE64, NULL));
+	EXPECT_EQ(EFAULT, errno);
+	self->dev.pages = PAGES - 3;
+	close(fd);
+}
+
+/* copy_file_range() until it copies no more: the bytes, or -errno if it was none. */
+static long copy_range(int from, loff_t in, int to, loff_t out, size_t len)
+{
+	long done = 0;
+	ssize_t n;
+
+	do {
+		n = copy_file_range(from, &in, to, &out, len - done, 0);
+		if (n > 0)
+			done += n;
+	} while (n > 0 && done < (long)len);
+	return done || !n ? done : -errno;
+}
+
+/* Odd offsets, so that no page can be moved as it is. */
+TEST_F(regular, file_copies_within_itself)
+{
+	long page = self->dev.page, len = 3 * page + 5, to = 50 * page + 10, i;
+	char *p = dev_map(&self->dev, 0, PAGES, RW);
+	int fd = regular_fd(self->dev.fd);
+
+	ASSERT_LE(0, fd);
+	for (i = 0; i < 6 * page; i++)
+		p[i] = i % 251 + 1;
+	stats_mark(&self->dev);
+	EXPECT_EQ(len, copy_range(fd, 100, fd, to, len));
+	EXPECT_EQ(0, memcmp(p + 100, p + to, len));
+	EXPECT_EQ(0, p[to - 1]);
+	EXPECT_EQ(0, p[to + len]);
+	EXPECT_EQ(len, moved(&self->dev, read_bytes));
+	EXPECT_EQ(len, moved(&self->dev, write_bytes));
+	/* As read(2) and write(2) do at the end. */
+	EXPECT_EQ(0, copy_range(fd, PAGES * page, fd, 0, page));
+	EXPECT_EQ(100, copy_range(fd, 0, fd, PAGES * page - 100, page));
+	EXPECT_EQ(0, memcmp(p, p + PAGES * page - 100, 100));
+	EXPECT_EQ(-ENOSPC, copy_range(fd, 0, fd, PAGES * page, page));
+	EXPECT_EQ(-EINVAL, copy_range(fd, 0, fd, 10, page));
+	close(fd);
+	ASSERT_EQ(0, fsync(self->dev.fd));
+	dev_evict(&self->dev);
+	EXPECT_EQ(0, memcmp(p + 100, p + to, len));
+}
+
+/* To the kernel it is a file system of its own, and the node is no file. */
+TEST_F(regular, file_copies_nowhere_else)
+{
+	int fd = regular_fd(self->dev.fd), ro_node, ro, other = memfd_create("other", MFD_CLOEXEC);
+	long page = self->dev.page;
+
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, other);
+	ASSERT_EQ(0, ftruncate(other, page));
+	EXPECT_EQ(-EXDEV, copy_range(fd, 0, other, 0, page));
+	EXPECT_EQ(-EXDEV, copy_range(other, 0, fd, 0, page));
+	EXPECT_EQ(-EINVAL, copy_range(self->dev.fd, 0, fd, page, page));
+	EXPECT_EQ(-EINVAL, copy_range(fd, 0, self->dev.fd, page, page));
+	ro_node = dev_open(&self->dev, O_RDONLY);
+	ro = regular_fd(ro_node);
+	ASSERT_LE(0, ro);
+	EXPECT_EQ(-EBADF, copy_range(fd, 0, ro, page, page));
+	EXPECT_EQ(page, copy_range(ro, 0, fd, page, page));
+	close(ro);
+	close(ro_node);
+	close(other);
+	close(fd);
+}
+
 TEST_F(regular, file_keeps_its_size)
 {
 	int fd = regular_fd(self->dev.fd);
