@@ -34,7 +34,7 @@ suite()
 		parameters='size_mb=64 store_limit_mb=128 test_hooks=1 large_folio_kb=0'
 		kinds=ram
 		programs='faults counters added dirty flusher cache madvise vma io uring direct errors store
-			  show abi compat control privilege large regular' ;;
+			  show command abi compat control privilege large regular' ;;
 	folios)
 		# The same with large folios, as far as no count rests on single pages.
 		parameters='size_mb=64 store_limit_mb=128 test_hooks=1'
