@@ -66,7 +66,7 @@ suite()
 		# Block devices and file systems that fail, hang, fill up and go away.
 		parameters='size_mb=64 store_limit_mb=128 test_hooks=1 large_folio_kb=0'
 		kinds='ram ext4 block'
-		programs='faulty spoiled claims gone hung doomed' ;;
+		programs='faulty spoiled claims gone hung doomed nbd' ;;
 	failnth)
 		# What the fault injection of a debug kernel can make fail.
 		parameters='size_mb=64 test_hooks=1 large_folio_kb=0'
