@@ -5,6 +5,7 @@
  * SCOPE_EXT4	a folder on a file system whose files can do direct I/O
  * SCOPE_XFS	a folder on xfs
  * SCOPE_BTRFS	a folder on btrfs
+ * SCOPE_VFAT	a folder on vfat, which knows no holes
  * SCOPE_TMPFS	a folder on tmpfs (/tmp)
  * SCOPE_BLOCK	block devices that may be overwritten, with blanks between them
  */
@@ -33,6 +34,9 @@ static int open_file(const char *store, __u64 bytes)
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0 || unlink(path) || ftruncate(fd, bytes))
 		fatal("%s of %llu bytes: %s", path, bytes, strerror(errno));
+	/* Zeros instead of a hole are dirty at first, and count among what may be dirty at all. */
+	if (!backing_has_holes(store) && fsync(fd))
+		fatal("fsync of %s: %s", path, strerror(errno));
 	return fd;
 }
 
@@ -66,6 +70,7 @@ static const struct kind {
 	{ .name = "ext4", .variable = "SCOPE_EXT4" },
 	{ .name = "xfs", .variable = "SCOPE_XFS" },
 	{ .name = "btrfs", .variable = "SCOPE_BTRFS" },
+	{ .name = "vfat", .variable = "SCOPE_VFAT" },
 	{ .name = "tmpfs", .variable = "SCOPE_TMPFS", .without = "/tmp", .magic = TMPFS_MAGIC },
 	{ .name = "block", .variable = "SCOPE_BLOCK" },
 };

@@ -30,6 +30,18 @@ static inline bool backing_is_block(const char *store)
 	return store[0] == 'b' && store[1] == 'l';
 }
 
+/* A file on vfat has all of its blocks, and links of other names it has not. */
+static inline bool backing_is_vfat(const char *store)
+{
+	return store[0] == 'v';
+}
+
+/* What was never written, or punched, takes no room. */
+static inline bool backing_has_holes(const char *store)
+{
+	return !backing_is_block(store) && !backing_is_vfat(store);
+}
+
 /* Files on tmpfs are in its cache, and nowhere else. */
 static inline bool backing_is_tmpfs(const char *store)
 {

@@ -17,6 +17,7 @@
 #define N	16
 
 DEVICE_FIXTURE(dirty, PAGES);
+STORE_VARIANT(dirty, vfat);
 
 static char *map_rw(struct scope_dev *d, long first, long n)
 {

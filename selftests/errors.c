@@ -18,6 +18,7 @@
 #define RW	(PROT_READ | PROT_WRITE)
 
 DEVICE_FIXTURE(errors, PAGES);
+STORE_VARIANT(errors, vfat);
 
 static void flusher_on(void)
 {

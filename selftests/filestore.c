@@ -14,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -39,6 +40,7 @@ STORE_VARIANT(filestore, ext4);
 STORE_VARIANT(filestore, xfs);
 STORE_VARIANT(filestore, btrfs);
 STORE_VARIANT(filestore, tmpfs);
+STORE_VARIANT(filestore, vfat);
 
 static int create(int ctl, int fd, unsigned int flags, __u64 bytes, struct mmapscope_create *arg)
 {
@@ -89,17 +91,25 @@ static int attach(struct scope_dev *d, int fd, unsigned int flags, int open_flag
 	return 0;
 }
 
+/* The file's descriptor. */
+static int make(struct scope_dev *d, const char *store, char *path, size_t size)
+{
+	int fd;
+
+	vm_quiet();
+	snprintf(path, size, "%s/filestore", backing_folder(store));
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0 || ftruncate(fd, PAGES * sysconf(_SC_PAGESIZE)) || attach(d, fd, 0, O_RDWR))
+		fatal("a device over %s: %m", path);
+	return fd;
+}
+
 FIXTURE_SETUP(filestore)
 {
 	NEED_DEVICES();
 	NEED_STORE(variant->store);
-	vm_quiet();
+	self->file = make(&self->dev, variant->store, self->path, sizeof(self->path));
 	self->ctl = open(CONTROL_NODE, O_RDWR | O_CLOEXEC);
-	snprintf(self->path, sizeof(self->path), "%s/filestore", backing_folder(variant->store));
-	self->file = open(self->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	ASSERT_LE(0, self->file);
-	ASSERT_EQ(0, ftruncate(self->file, PAGES * sysconf(_SC_PAGESIZE)));
-	ASSERT_EQ(0, attach(&self->dev, self->file, 0, O_RDWR));
 }
 
 FIXTURE_TEARDOWN(filestore)
@@ -236,6 +246,8 @@ TEST_F(filestore, one_device_for_a_file)
 
 	EXPECT_EQ(-EBUSY, try_create(self->ctl, fd, 0, 0));
 	close(fd);
+	if (backing_is_vfat(variant->store))
+		return;
 	snprintf(other, sizeof(other), "%s.link", self->path);
 	ASSERT_EQ(0, link(self->path, other));
 	fd = open(other, O_RDWR);
@@ -311,7 +323,8 @@ TEST_F(filestore, descriptor_is_only_looked_at)
 	ASSERT_EQ(0, attach(&self->dev, fd, 0, O_RDWR));
 	fill(&self->dev, 2, N, 6);
 	ASSERT_EQ(0, fsync(self->dev.fd));
-	EXPECT_EQ(2 * self->dev.page, lseek(self->dev.fd, 0, SEEK_DATA));
+	EXPECT_EQ(backing_has_holes(variant->store) ? 2 * self->dev.page : 0,
+		  lseek(self->dev.fd, 0, SEEK_DATA));
 	EXPECT_EQ(11, lseek(fd, 0, SEEK_CUR));
 	EXPECT_EQ(PAGES * self->dev.page, lseek(fd, 0, SEEK_END));
 	close(fd);
@@ -381,6 +394,8 @@ TEST_F(filestore, holes_pass_through)
 	long page = self->dev.page;
 	struct stat st;
 
+	if (!backing_has_holes(variant->store))
+		SKIP(return, "%s knows no holes: see solid", variant->store);
 	fill(&self->dev, 0, PAGES, 1);
 	ASSERT_EQ(0, fsync(self->dev.fd));
 	ASSERT_EQ(0, dev_punch(&self->dev, 8, N));
@@ -432,6 +447,8 @@ TEST_F(filestore, many_side_by_side)
 	char path[200], byte;
 	int i, fd, nr = 0;
 
+	if (backing_is_vfat(variant->store))
+		SKIP(return, "the same as on the others, and takes its time");
 	for (i = 0; i < MANY; i++) {
 		snprintf(path, sizeof(path), "%s.%d", self->path, i);
 		fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
@@ -510,6 +527,8 @@ TEST_F(filestore, as_large_as_the_file_system_allows)
 	char *p;
 	int i;
 
+	if (!backing_has_holes(variant->store))
+		SKIP(return, "%s has less than that, and knows no holes", variant->store);
 	ASSERT_EQ(0, dev_destroy(&self->dev, false));
 	ASSERT_EQ(0, ftruncate(self->file, bytes));
 	ASSERT_EQ(0, attach(&self->dev, self->file, 0, O_RDWR));
@@ -529,6 +548,99 @@ TEST_F(filestore, as_large_as_the_file_system_allows)
 	ASSERT_EQ(0, dev_destroy(&self->dev, false));
 	ASSERT_EQ(0, ftruncate(self->file, PAGES * page));
 	ASSERT_EQ(0, attach(&self->dev, self->file, 0, O_RDWR));
+}
+
+/* A file system that knows no holes. */
+FIXTURE(solid) {
+	struct scope_dev dev;
+	char path[128];
+	int file;
+};
+
+FIXTURE_VARIANT(solid) {
+	const char *store;
+};
+
+STORE_VARIANT(solid, vfat);
+
+FIXTURE_SETUP(solid)
+{
+	NEED_DEVICES();
+	NEED_STORE(variant->store);
+	self->file = make(&self->dev, variant->store, self->path, sizeof(self->path));
+}
+
+FIXTURE_TEARDOWN(solid)
+{
+	vm_quiet();
+	EXPECT_STREQ("", dev_books(&self->dev));
+	EXPECT_EQ(0, dev_destroy(&self->dev, _metadata->aborted));
+	close(self->file);
+	unlink(self->path);
+}
+
+/* They take as much room as anything else. */
+TEST_F(solid, punch_writes_zeros)
+{
+	long page = self->dev.page;
+	struct stat before, after;
+
+	fill(&self->dev, 0, PAGES, 1);
+	ASSERT_EQ(0, fsync(self->dev.fd));
+	ASSERT_EQ(0, fstat(self->file, &before));
+	fill(&self->dev, 10, 1, 2);
+	ASSERT_EQ(0, dev_punch(&self->dev, 8, N));
+	EXPECT_EQ(-1, dev_differs(&self->dev, 0, 8, 1));
+	EXPECT_EQ(-1, dev_differs(&self->dev, 8, N, 0));
+	EXPECT_EQ(-1, dev_differs(&self->dev, 8 + N, PAGES - 8 - N, 1));
+	ASSERT_EQ(0, fsync(self->dev.fd));
+	EXPECT_EQ(-1, file_differs(self->file, page, 8, N, 0));
+	ASSERT_EQ(0, fstat(self->file, &after));
+	EXPECT_EQ(before.st_blocks, after.st_blocks);
+	EXPECT_EQ(PAGES, now(&self->dev, store_pages));
+	EXPECT_EQ(0, lseek(self->dev.fd, 0, SEEK_DATA));
+	EXPECT_EQ(PAGES * page, lseek(self->dev.fd, 0, SEEK_HOLE));
+	/* By direct I/O, over zeros that went through the file's cache. */
+	fill(&self->dev, 9, 2, 3);
+	dev_evict(&self->dev);
+	EXPECT_EQ(-1, dev_differs(&self->dev, 8, 1, 0));
+	EXPECT_EQ(-1, dev_differs(&self->dev, 9, 2, 3));
+	EXPECT_EQ(-1, file_differs(self->file, page, 9, 2, 3));
+	/* What somebody has cut off is not brought back by zeros. */
+	ASSERT_EQ(0, ftruncate(self->file, 10 * page));
+	EXPECT_EQ(0, dev_punch(&self->dev, 8, N));
+	EXPECT_EQ(10 * page, lseek(self->file, 0, SEEK_END));
+	ASSERT_EQ(0, ftruncate(self->file, PAGES * page));
+}
+
+/* A longer file takes room at once: the device grows by all of it or not at all. */
+TEST_F(solid, grow_on_a_full_file_system)
+{
+	long page = self->dev.page;
+	struct statvfs fs;
+	char path[160];
+	int hog;
+
+	fill(&self->dev, 0, PAGES, 1);
+	ASSERT_EQ(0, fsync(self->dev.fd));
+	snprintf(path, sizeof(path), "%s.hog", self->path);
+	hog = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	ASSERT_LE(0, hog);
+	unlink(path);
+	ASSERT_EQ(0, fstatvfs(hog, &fs));
+	ASSERT_EQ(0, fallocate(hog, FALLOC_FL_KEEP_SIZE, 0,
+			       (__u64)fs.f_bfree * fs.f_frsize - N * page));
+	EXPECT_EQ(-ENOSPC, resize(&self->dev, 2 * PAGES * page));
+	EXPECT_EQ(PAGES * page, lseek(self->dev.fd, 0, SEEK_END));
+	/* All that it has, it has room for. */
+	fill(&self->dev, 0, PAGES, 2);
+	EXPECT_EQ(0, fsync(self->dev.fd));
+	EXPECT_EQ(-1, file_differs(self->file, page, 0, PAGES, 2));
+	close(hog);
+	ASSERT_EQ(0, resize(&self->dev, 2 * PAGES * page));
+	self->dev.pages = 2 * PAGES;
+	EXPECT_EQ(-1, dev_differs(&self->dev, 0, PAGES, 2));
+	EXPECT_EQ(-1, dev_differs(&self->dev, PAGES, PAGES, 0));
 }
 
 SCOPE_MAIN

@@ -45,9 +45,9 @@
 	}									\
 } while (0)
 
-/* What the store holds.  A block device holds all of itself at all times. */
+/* What the store holds.  One without holes holds all of itself at all times. */
 #define EXPECT_HOLDS(n, d) do {							\
-	if (!backing_is_block((d)->store))					\
+	if (backing_has_holes((d)->store))					\
 		EXPECT_EQ(n, now(d, store_pages));				\
 } while (0)
 

@@ -17,7 +17,7 @@
 # SCOPE_DIRECT    a file that can be opened with O_DIRECT (one on /dev/ram0)
 # SCOPE_STORES    kinds of stores to test (main: ram; stores: the others)
 # SCOPE_EXT4      a folder on ext4 (/dev/vda is mounted, if there is one); likewise
-#                 SCOPE_XFS (/dev/vdd), SCOPE_BTRFS (/dev/vde)
+#                 SCOPE_XFS (/dev/vdd), SCOPE_BTRFS (/dev/vde), SCOPE_VFAT (/dev/vdf)
 # SCOPE_BLOCK     block devices to overwrite (/dev/vdb and /dev/vdc)
 # STRESS_SECONDS  how long the stress takes for each kind of store (60 or 20)
 # SCOPE_INJECT_VERBOSE  2: the kernel logs a stack for each failure that it is made
@@ -42,7 +42,7 @@ suite()
 		programs='faults dirty flusher cache madvise vma io direct errors store show regular' ;;
 	stores)
 		parameters='size_mb=64 store_limit_mb=128 test_hooks=1 large_folio_kb=0'
-		kinds='ext4 xfs btrfs tmpfs block'
+		kinds='ext4 xfs btrfs tmpfs vfat block'
 		programs='filestore faults counters dirty flusher cache madvise vma io uring errors store regular' ;;
 	smoke)
 		# A minute that says whether it works at all.
@@ -194,6 +194,7 @@ backings()
 	mount_disk ext4 vda && export SCOPE_EXT4="${SCOPE_EXT4:-$work/vda}"
 	mount_disk xfs vdd && export SCOPE_XFS="${SCOPE_XFS:-$work/vdd}"
 	mount_disk btrfs vde && export SCOPE_BTRFS="${SCOPE_BTRFS:-$work/vde}"
+	mount_disk vfat vdf && export SCOPE_VFAT="${SCOPE_VFAT:-$work/vdf}"
 	if [ -z "${SCOPE_BLOCK:-}" ] && [ -b /dev/vdc ]; then
 		export SCOPE_BLOCK='/dev/vdb /dev/vdc' SCOPE_SWAP=/dev/vdc
 	fi

@@ -15,6 +15,7 @@
 #define TIB	(1ULL << 40)
 
 DEVICE_FIXTURE(store, PAGES);
+STORE_VARIANT(store, vfat);
 
 TEST_F(store, holes_are_zeros_and_cost_nothing)
 {
