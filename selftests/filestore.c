@@ -632,6 +632,9 @@ TEST_F(solid, grow_on_a_full_file_system)
 			       (__u64)fs.f_bfree * fs.f_frsize - N * page));
 	EXPECT_EQ(-ENOSPC, resize(&self->dev, 2 * PAGES * page));
 	EXPECT_EQ(PAGES * page, lseek(self->dev.fd, 0, SEEK_END));
+	/* What could be had is given back. */
+	EXPECT_EQ(PAGES * page, lseek(self->file, 0, SEEK_END));
+	EXPECT_EQ(PAGES, now(&self->dev, store_pages));
 	/* All that it has, it has room for. */
 	fill(&self->dev, 0, PAGES, 2);
 	EXPECT_EQ(0, fsync(self->dev.fd));

@@ -294,9 +294,21 @@ static int allocate(struct store_file *sf, loff_t pos, loff_t len)
 	return vfs_fallocate(sf->file, FALLOC_FL_KEEP_SIZE, pos, len);
 }
 
+/*
+ * A file system that knows no holes writes zeros as far as it has room, and may leave the file at
+ * that: all of the room taken, for nothing.
+ */
 static int grow(struct store_file *sf, loff_t size, loff_t unused)
 {
-	return size > file_size(sf) ? vfs_truncate(&sf->file->f_path, size) : 0;
+	loff_t was = file_size(sf);
+	int err;
+
+	if (size <= was)
+		return 0;
+	err = vfs_truncate(&sf->file->f_path, size);
+	if (err && file_size(sf) > was)
+		vfs_truncate(&sf->file->f_path, was);
+	return err;
 }
 
 /* Piece by piece, because a worker does not hear of the caller's fatal signal. */

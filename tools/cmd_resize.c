@@ -12,7 +12,7 @@ static int resize_device(unsigned int id, __u64 size)
 	static const struct advice advice[] = {
 		{ EBUSY, "a page at the new end is pinned (direct I/O?), so the size stays" },
 		{ EIO, "the store did not take a dirty page at the new end: the size stays" },
-		{ ENOSPC, "the store had no room for a dirty page at the new end: the size stays" },
+		{ ENOSPC, "the store has no room for that, so the size stays" },
 		{ EINVAL, "the size must be from one page to 8E less one page" },
 		{ EFBIG, "its store cannot be that large" },
 		{ 0 }
