@@ -296,7 +296,8 @@ static int allocate(struct store_file *sf, loff_t pos, loff_t len)
 
 /*
  * A file system that knows no holes writes zeros as far as it has room, and may leave the file at
- * that: all of the room taken, for nothing.
+ * that: all of the room taken, for nothing.  A file that is longer than it was to become was made so
+ * by its owner, and stays.
  */
 static int grow(struct store_file *sf, loff_t size, loff_t unused)
 {
@@ -306,7 +307,7 @@ static int grow(struct store_file *sf, loff_t size, loff_t unused)
 	if (size <= was)
 		return 0;
 	err = vfs_truncate(&sf->file->f_path, size);
-	if (err && file_size(sf) > was)
+	if (err && file_size(sf) > was && file_size(sf) <= size)
 		vfs_truncate(&sf->file->f_path, was);
 	return err;
 }
