@@ -31,6 +31,16 @@ static void warm(struct scope_dev *d)
 	stats_mark(d);
 }
 
+/* A fault for each of @n; or fewer, where newer kernels map all of a large folio by one. */
+#define EXPECT_ONE_EACH(n, faults) do {						\
+	if (dev_single_pages(&self->dev)) {					\
+		EXPECT_EQ(n, faults);						\
+	} else {								\
+		EXPECT_GE(n, faults);						\
+		EXPECT_LE(1, faults);						\
+	}									\
+} while (0)
+
 TEST_F(faults, cold_read_is_major)
 {
 	char *p = dev_map_random(&self->dev, 0, PAGES, PROT_READ);
@@ -77,8 +87,8 @@ TEST_F(faults, cached_read_is_minor)
 
 	warm(&self->dev);
 	touch_pages(p, PAGES);
-	EXPECT_EQ(PAGES, moved(&self->dev, fault_read));
-	EXPECT_EQ(PAGES, moved(&self->dev, fault_minor));
+	EXPECT_ONE_EACH(PAGES, moved(&self->dev, fault_read));
+	EXPECT_EQ(moved(&self->dev, fault_read), moved(&self->dev, fault_minor));
 	EXPECT_EQ(0, moved(&self->dev, fault_major));
 	EXPECT_EQ(0, moved(&self->dev, fault_around));
 	EXPECT_EQ(0, moved(&self->dev, fault_retry));
@@ -90,10 +100,10 @@ TEST_F(faults, cached_write_is_minor_and_notified)
 
 	warm(&self->dev);
 	store_pages(p, PAGES, 1);
-	EXPECT_EQ(PAGES, moved(&self->dev, fault_write));
-	EXPECT_EQ(PAGES, moved(&self->dev, fault_minor));
+	EXPECT_ONE_EACH(PAGES, moved(&self->dev, fault_write));
+	EXPECT_EQ(moved(&self->dev, fault_write), moved(&self->dev, fault_minor));
 	EXPECT_EQ(0, moved(&self->dev, fault_read));
-	EXPECT_EQ(PAGES, moved(&self->dev, mkwrite));
+	EXPECT_EQ(moved(&self->dev, fault_write), moved(&self->dev, mkwrite));
 	EXPECT_EQ(PAGES, moved(&self->dev, pages_dirtied));
 }
 
@@ -216,7 +226,7 @@ TEST_F(faults, around_maps_the_neighbours)
 		SKIP(return, "fault-around maps one page only, or its size cannot be read");
 	warm(&self->dev);
 	touch_pages(p, PAGES);
-	EXPECT_EQ((long)(last / bytes - first / bytes + 1), moved(&self->dev, fault_around));
+	EXPECT_ONE_EACH((long)(last / bytes - first / bytes + 1), moved(&self->dev, fault_around));
 	EXPECT_EQ(0, moved(&self->dev, fault_read));
 }
 
