@@ -267,7 +267,7 @@ static pid_t writer_of(const struct scope_dev *d)
 }
 
 /* When it is memory that is wanted, writing must not need any. */
-TEST_F(flusher, writes_while_every_allocation_fails)
+TEST_F_TIMEOUT(flusher, writes_while_every_allocation_fails, 300)
 {
 	const char *why = inject_unavailable();
 	struct workers w;
