@@ -279,6 +279,15 @@ TEST_F(compat, create_list_remove)
 	EXPECT_EQ(0, ioctl32(self->dev.ctl, MMAPSCOPE_IOC_REMOVE, rem));
 }
 
+/* The one command that is not ours has another number there. */
+TEST_F(compat, blkgetsize64)
+{
+	__u64 *low = (void *)self->low;
+
+	EXPECT_EQ(0, ioctl32(self->dev.fd, _IOR(0x12, 114, __u32), low));
+	EXPECT_EQ((__u64)PAGES * self->dev.page, *low);
+}
+
 TEST_F(compat, errors)
 {
 	struct mmapscope_info *low = (void *)self->low;

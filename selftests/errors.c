@@ -5,7 +5,10 @@
  * until it could be written.
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -416,6 +419,89 @@ TEST_F(errors, removal_refuses_and_force_discards)
 	EXPECT_EQ(1, discarded);
 	EXPECT_NE(0, access(other.node, F_OK));
 	close(other.ctl);
+}
+
+/*
+ * What a device may keep dirty is what its store did not take.  What it was not asked to take yet
+ * does not count, however much that is.
+ */
+TEST_F(errors, one_failed_page_of_very_many_stays_dirty)
+{
+	long many = file_field("/proc/meminfo", "MemTotal") * 1024 / self->dev.page / 64 * 3 / 2;
+	struct scope_dev d;
+	char *p;
+
+	NEED_HOOK(&self->dev);
+	NEED_RAM(&self->dev);
+	vm_set("dirty_ratio", 80);
+	vm_set("dirty_background_ratio", 60);
+	dev_create(&d, variant->store, many * self->dev.page, 0);
+	p = dev_map(&d, 0, many, RW);
+	store_pages(p, many, 1);
+	dev_hook(&d, "write 5 0 0 0");
+	EXPECT_EQ(EIO, fsync_errno(d.fd));
+	EXPECT_LE(1, now(&d, pages_dirty));
+	dev_hook(&d, "off");
+	EXPECT_EQ(0, fsync_errno(d.fd));
+	EXPECT_EQ(0, now(&d, pages_dirty));
+	dev_evict(&d);
+	EXPECT_EQ(1, p[0]);
+	vm_quiet();
+	EXPECT_STREQ("", dev_books(&d));
+	EXPECT_EQ(0, dev_destroy(&d, false));
+}
+
+static int store_one(void *arg)
+{
+	*(volatile char *)arg = 2;
+	return 0;
+}
+
+static void *fsync_thread(void *arg)
+{
+	fsync(*(int *)arg);
+	return NULL;
+}
+
+/* The letter after the name in /proc/PID/stat. */
+static char state_of(pid_t pid)
+{
+	char path[64], text[512];
+	const char *at;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (file_read(path, text, sizeof(text)) < 0)
+		return 0;
+	at = strrchr(text, ')');
+	return at ? at[2] : 0;
+}
+
+/* A store to a page that is being written waits for the store, but not if it is killed. */
+TEST_F(errors, who_waits_for_writeback_can_be_killed)
+{
+	pthread_t thread;
+	int status;
+	pid_t pid;
+	char *p;
+
+	NEED_HOOK(&self->dev);
+	p = dev_map_random(&self->dev, 0, 1, RW);
+	p[0] = 1;
+	dev_hook(&self->dev, "write 0 0 0 %d", hook_delay());
+	ASSERT_EQ(0, pthread_create(&thread, NULL, fsync_thread, &self->dev.fd));
+	ASSERT_TRUE(wait_for(now(&self->dev, pages_writeback) == 1, 5000));
+	pid = fork();
+	if (!pid)
+		_exit(store_one(p));
+	EXPECT_TRUE(wait_for(state_of(pid) == 'D', 5000));
+	EXPECT_EQ(0, kill(pid, SIGKILL));
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	/* Or it has only waited until the end. */
+	EXPECT_EQ(1, now(&self->dev, pages_writeback));
+	dev_hook(&self->dev, "off");
+	pthread_join(thread, NULL);
+	EXPECT_EQ(1, p[0]);
 }
 
 /* Lower bounds only: a slow machine makes nothing faster. */

@@ -477,4 +477,34 @@ TEST_F(module, open_races_with_unload)
 	EXPECT_EQ(0, traces_left());
 }
 
+static void *race_sync(void *arg)
+{
+	struct racer *r = arg;
+
+	while (!r->stop) {
+		sync();
+		file_write("/proc/sys/vm/drop_caches", "2");
+	}
+	return NULL;
+}
+
+/* sync(2) goes on from a superblock of ours to the next one, and looks back. */
+TEST_F_TIMEOUT(module, sync_races_with_unload, 120)
+{
+	struct racer r = { 0 };
+	pthread_t thread[2];
+	int i;
+
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_create(&thread[i], NULL, race_sync, &r));
+	for (i = 0; i < 40; i++) {
+		ASSERT_EQ(0, load("devices=4 size_mb=1"));
+		ASSERT_EQ(0, unload());
+	}
+	r.stop = true;
+	for (i = 0; i < 2; i++)
+		pthread_join(thread[i], NULL);
+	EXPECT_EQ(0, traces_left());
+}
+
 SCOPE_MAIN

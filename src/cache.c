@@ -106,7 +106,7 @@ static bool cache_dirty_folio(struct address_space *mapping, struct folio *folio
 	if (!filemap_dirty_folio(mapping, folio))
 		return false;
 	scope_stat_add(dev, MMAPSCOPE_STAT_pages_dirtied, nr);
-	scope_lost_remove(dev, folio->index, folio->index + nr - 1);
+	page_set_remove(&dev->lost, folio->index, folio->index + nr - 1);
 	return true;
 }
 

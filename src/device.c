@@ -16,6 +16,7 @@
 
 #include <linux/backing-dev.h>
 #include <linux/cdev.h>
+#include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/err.h>
 #include <linux/kobject.h>
@@ -37,6 +38,8 @@ static DEFINE_XARRAY_ALLOC(scope_devices);
 static struct class *scope_class;
 static struct cdev scope_cdev;
 static dev_t scope_devt;
+/* Whether devices can be opened; under scope_devices_lock. */
+static bool scope_loaded;
 
 static struct store *create_store(const struct scope_device_config *config)
 {
@@ -68,7 +71,8 @@ static void free_memory(struct rcu_head *rcu)
 	struct scope_device *dev = container_of(rcu, struct scope_device, rcu);
 
 	free_percpu(dev->counters);
-	scope_lost_destroy(dev);
+	page_set_destroy(&dev->kept);
+	page_set_destroy(&dev->lost);
 	mutex_destroy(&dev->baseline_lock);
 	mutex_destroy(&dev->sync_lock);
 	kfree(dev);
@@ -93,7 +97,8 @@ static struct scope_device *alloc_memory(const struct scope_device_config *confi
 	dev->store = store;
 	dev->read_only = config->read_only || store->read_only;
 	dev->state = SCOPE_LIVE;
-	scope_lost_init(dev);
+	page_set_init(&dev->kept);
+	page_set_init(&dev->lost);
 	scope_writeback_init_device(dev);
 	return dev;
 }
@@ -259,7 +264,7 @@ void scope_device_put(struct scope_device *dev)
 	xa_erase(&scope_devices, dev->id);
 	mutex_unlock(&scope_devices_lock);
 	call_rcu_tasks(&dev->rcu, free_memory);
-	/* That the module may go while this returns is what synchronize_rcu_tasks() is for. */
+	/* Whoever is here has a reference to the module. */
 	if (pins_module)
 		module_put(THIS_MODULE);
 }
@@ -275,7 +280,7 @@ static void free_device(struct scope_device *dev)
 static int check_open(const struct scope_device *dev, bool write)
 {
 	lockdep_assert_held(&scope_devices_lock);
-	if (!dev || dev->state >= SCOPE_DEAD)
+	if (!scope_loaded || !dev || dev->state >= SCOPE_DEAD)
 		return -ENODEV;
 	if (dev->state == SCOPE_REMOVING)
 		return -EBUSY;
@@ -417,7 +422,7 @@ static u64 cut_off_users(struct scope_device *dev)
 	unmap_mapping_range(inode->i_mapping, 0, 0, 1);
 	truncate_inode_pages(inode->i_mapping, 0);
 	discarded += scope_stats_sum(dev, MMAPSCOPE_STAT_pages_discarded) +
-		     atomic_long_read(&dev->nr_lost);
+		     page_set_count(&dev->lost);
 	filemap_invalidate_unlock(inode->i_mapping);
 	inode_unlock(inode);
 	return discarded;
@@ -607,6 +612,32 @@ out_class:
 }
 
 /**
+ * scope_devices_loaded() - nothing can go wrong any more with loading the module
+ *
+ * Before, devices cannot be opened: if loading fails, the module goes whoever uses it.
+ */
+void scope_devices_loaded(void)
+{
+	mutex_lock(&scope_devices_lock);
+	scope_loaded = true;
+	mutex_unlock(&scope_devices_lock);
+}
+
+/*
+ * Others than we are in code of the module, or will read its file_system_type: somebody who failed
+ * to open a device while the module was loading, and sync(2) and the like, which may keep what is
+ * left of a superblock for as long as they work on another one.  All of them have a reference.
+ */
+static void wait_for_others(void)
+{
+	while (compat_module_users() > 0)
+		msleep(10);
+	/* What a fault does after a RETRY is code of the module, and so is free_memory(). */
+	synchronize_rcu_tasks();
+	rcu_barrier_tasks();
+}
+
+/**
  * scope_devices_exit() - write back and remove all devices
  *
  * None is open.  Dirty pages that a store refuses are discarded, with a message: there is nowhere
@@ -624,7 +655,5 @@ void scope_devices_exit(void)
 	unregister_chrdev_region(scope_devt, MMAPSCOPE_MAX_DEVICES);
 	class_destroy(scope_class);
 	xa_destroy(&scope_devices);
-	/* What a fault does after a RETRY is code of the module, and so is free_memory(). */
-	synchronize_rcu_tasks();
-	rcu_barrier_tasks();
+	wait_for_others();
 }

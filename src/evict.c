@@ -86,7 +86,7 @@ static pgoff_t find_kept(struct address_space *mapping, pgoff_t index, pgoff_t l
 		bool kept = folio_test_mlocked(folio);
 
 		*next = folio->index + folio_nr_pages(folio);
-		kept = kept || scope_lost_any(dev, folio->index, *next - 1);
+		kept = kept || page_set_any(&dev->lost, folio->index, *next - 1);
 		folio_put(folio);
 		if (kept)
 			return index;
@@ -169,9 +169,22 @@ int scope_evict(struct file *file, struct mmapscope_evict *evict)
 	return 0;
 }
 
+static bool is_large_at(struct address_space *mapping, pgoff_t index)
+{
+	struct folio *folio = filemap_get_folio(mapping, index);
+	bool large;
+
+	if (IS_ERR_OR_NULL(folio))
+		return false;
+	large = folio_test_large(folio);
+	folio_put(folio);
+	return large;
+}
+
 /*
  * Write back, unmap and drop one folio.  The kernel drops only what nobody else refers to.
- * Somebody may do so for a moment, or dirty it again until it is gone: try for a while.
+ * Somebody may do so for a moment, or dirty it again until it is gone: try for a while.  Others may
+ * drop it as well.
  */
 static int drop_folio(struct address_space *mapping, pgoff_t from, pgoff_t to)
 {
@@ -185,7 +198,7 @@ static int drop_folio(struct address_space *mapping, pgoff_t from, pgoff_t to)
 		if (err)
 			return err;
 		unmap_mapping_pages(mapping, from, to - from + 1, false);
-		if (invalidate_mapping_pages(mapping, from, to))
+		if (invalidate_mapping_pages(mapping, from, to) || !is_large_at(mapping, from))
 			return 0;
 		schedule_timeout_interruptible(1);
 	}
@@ -228,39 +241,85 @@ int scope_drop_large(struct address_space *mapping, pgoff_t first, pgoff_t last)
 	return err;
 }
 
-/*
- * The pages of a range that truncation left behind: a dirty large folio that it could not split,
- * because somebody holds it.  It has zeroed what had to go, and will write the zeros.  The store
- * must keep its room for that.
+/**
+ * scope_drop_across() - see that no large folio reaches across the beginning of a page
+ * @mapping: the page cache of a device; the caller holds i_rwsem and invalidate_lock
+ * @index: the page
+ *
+ * Truncation must not meet a large folio of which only a part is to go.  It would split it, and if
+ * somebody came between its two splits, or at the end of a file, take away what is to stay, or what
+ * was dirty, without a word.
+ *
+ * Return: 0, or an errno as scope_drop_large().
  */
-static pgoff_t skip_left_behind(struct address_space *mapping, pgoff_t index, pgoff_t end, bool up)
+int scope_drop_across(struct address_space *mapping, pgoff_t index)
 {
 	struct folio *folio = filemap_get_folio(mapping, index);
+	bool across;
 
 	if (IS_ERR_OR_NULL(folio))
-		return index;
-	index = up ? folio->index + folio_nr_pages(folio) : folio->index - 1;
+		return 0;
+	across = folio->index < index;
 	folio_put(folio);
-	return up ? min(index, end + 1) : index;
+	return across ? scope_drop_large(mapping, index, index) : 0;
 }
 
-/* The pages from @first to @last become a hole.  The caller holds i_rwsem and invalidate_lock. */
-static int punch_pages(struct scope_device *dev, pgoff_t first, pgoff_t last)
+/* Zeros for pages of a folio that stays, from @first to before @end. */
+static int zero_pages(struct scope_device *dev, pgoff_t first, pgoff_t end)
+{
+	int err = 0;
+
+	for (; first < end && !err; first++) {
+		err = scope_cache_zero(dev, (loff_t)first << PAGE_SHIFT, PAGE_SIZE);
+		cond_resched();
+	}
+	return err;
+}
+
+/*
+ * The pages of a range that are in a folio which reaches beyond one of its ends, and which cannot be
+ * dropped, because somebody holds it or the store does not take it: they are zeroed, and the range
+ * gets shorter.  The store keeps its room for them, because the zeros will be written.
+ */
+static int keep_held(struct scope_device *dev, pgoff_t *first, pgoff_t *end)
+{
+	struct address_space *mapping = scope_mapping(dev);
+	pgoff_t begin = *first, after = *end;
+	struct folio *folio;
+	int err;
+
+	folio = filemap_get_folio(mapping, begin);
+	if (!IS_ERR_OR_NULL(folio)) {
+		if (folio->index < begin)
+			*first = min(folio->index + folio_nr_pages(folio), after);
+		folio_put(folio);
+	}
+	folio = filemap_get_folio(mapping, after);
+	if (!IS_ERR_OR_NULL(folio)) {
+		if (folio->index < after)
+			*end = max(folio->index, *first);
+		folio_put(folio);
+	}
+	err = zero_pages(dev, begin, *first);
+	return err ?: zero_pages(dev, *end, after);
+}
+
+/* Pages @first to before @end become a hole.  The caller holds i_rwsem and invalidate_lock. */
+static int punch_pages(struct scope_device *dev, pgoff_t first, pgoff_t end)
 {
 	struct address_space *mapping = scope_mapping(dev);
 	int err;
 
+	err = scope_drop_across(mapping, first) ?: scope_drop_across(mapping, end);
+	if (err && err != -EINTR)
+		err = keep_held(dev, &first, &end);
+	if (err || first >= end)
+		return err;
 	truncate_pagecache_range(dev->inode, (loff_t)first << PAGE_SHIFT,
-				 ((loff_t)(last + 1) << PAGE_SHIFT) - 1);
-	first = skip_left_behind(mapping, first, last, true);
-	if (first > last)
-		return 0;
-	last = skip_left_behind(mapping, last, last, false);
-	if (first > last)
-		return 0;
-	err = dev->store->ops->punch(dev->store, first, last - first + 1);
+				 ((loff_t)end << PAGE_SHIFT) - 1);
+	err = dev->store->ops->punch(dev->store, first, end - first);
 	if (!err)
-		scope_lost_remove(dev, first, last);
+		scope_forget_failed(dev, first, end - 1);
 	return err;
 }
 
@@ -292,7 +351,8 @@ static int zero_edges(struct scope_device *dev, struct page_range *range)
  * so that between emptying the cache and emptying the store nothing can bring the old bytes back.
  * Parts of pages are zeroed in the cache.
  *
- * Return: 0, -EINVAL for the range, -ENODEV if the device is dead, or an error of the store.
+ * Return: 0, -EINVAL for the range, -ENODEV if the device is dead, -EINTR, or an error of the
+ * store.
  */
 int scope_punch(struct scope_device *dev, loff_t offset, loff_t length)
 {
@@ -300,7 +360,9 @@ int scope_punch(struct scope_device *dev, loff_t offset, loff_t length)
 	struct page_range range;
 	int err;
 
-	inode_lock(inode);
+	err = scope_inode_lock(inode);
+	if (err)
+		return err;
 	err = -ENODEV;
 	if (scope_device_dead(dev))
 		goto out;
@@ -311,7 +373,7 @@ int scope_punch(struct scope_device *dev, loff_t offset, loff_t length)
 		err = zero_edges(dev, &range);
 	if (!err) {
 		filemap_invalidate_lock(inode->i_mapping);
-		err = punch_pages(dev, first_page(&range), last_page(&range));
+		err = punch_pages(dev, first_page(&range), last_page(&range) + 1);
 		filemap_invalidate_unlock(inode->i_mapping);
 	}
 out:

@@ -89,6 +89,16 @@ static vm_fault_t scope_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t e
 }
 
 /*
+ * Who waits here for a store that hangs can be killed.  It is SIGBUS then and not NOPAGE: a copy to
+ * user memory within the kernel would come back for ever.
+ */
+static vm_fault_t mkwrite_failed(struct scope_device *dev)
+{
+	scope_stat_inc(dev, MMAPSCOPE_STAT_fault_sigbus);
+	return VM_FAULT_SIGBUS;
+}
+
+/*
  * The page is about to become writable in one shared mapping.  It is returned locked: writeback
  * takes the lock before it clears dirty and write-protects, so it cannot come between our dirtying
  * and the page-table entry becoming writable.  The folio lock also decides races with truncation,
@@ -100,20 +110,19 @@ static vm_fault_t scope_page_mkwrite(struct vm_fault *vmf)
 	struct scope_device *dev = file->private_data;
 	struct folio *folio = page_folio(vmf->page);
 
-	folio_lock(folio);
+	if (unlikely(folio_lock_killable(folio)))
+		return mkwrite_failed(dev);
 	if (unlikely(folio->mapping != file->f_mapping ||
 		     folio_pos(folio) >= i_size_read(dev->inode))) {
 		folio_unlock(folio);
 		return VM_FAULT_NOPAGE;
 	}
-	if (unlikely(scope_cache_make_dirty(dev, folio))) {
-		folio_unlock(folio);
-		scope_stat_inc(dev, MMAPSCOPE_STAT_fault_sigbus);
-		return VM_FAULT_SIGBUS;
-	}
 	/* Stable pages, without asking whether this mapping wants them. */
-	if (unlikely(folio_test_writeback(folio)))
-		folio_wait_writeback(folio);
+	if (unlikely(folio_test_writeback(folio) && folio_wait_writeback_killable(folio)) ||
+	    unlikely(scope_cache_make_dirty(dev, folio))) {
+		folio_unlock(folio);
+		return mkwrite_failed(dev);
+	}
 	scope_stat_inc(dev, MMAPSCOPE_STAT_mkwrite);
 	return VM_FAULT_LOCKED;
 }

@@ -121,7 +121,9 @@ ssize_t scope_write_iter(struct kiocb *iocb, struct iov_iter *from)
 		return -EOPNOTSUPP;
 	if (!iov_iter_count(from))
 		return scope_device_dead(dev) ? -ENODEV : 0;
-	inode_lock(dev->inode);
+	ret = scope_inode_lock(dev->inode);
+	if (ret)
+		return ret;
 	ret = write_locked(dev, iocb, from);
 	inode_unlock(dev->inode);
 	if (ret <= 0)
@@ -206,5 +208,5 @@ const struct file_operations scope_fops = {
 	.mmap = scope_mmap,
 	.get_unmapped_area = thp_get_unmapped_area,
 	.unlocked_ioctl = scope_device_ioctl,
-	.compat_ioctl = compat_ptr_ioctl,
+	.compat_ioctl = scope_device_compat_ioctl,
 };

@@ -3,6 +3,7 @@
 
 #include <linux/build_bug.h>
 #include <linux/capability.h>
+#include <linux/compat.h>
 #include <linux/fs.h>
 #include <linux/minmax.h>
 #include <linux/string.h>
@@ -216,3 +217,20 @@ long scope_device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return put_user(scope_device_size(dev), (u64 __user *)arg);
 	return scope_ioctl_dispatch(device_commands, ARRAY_SIZE(device_commands), file, cmd, arg);
 }
+
+#ifdef CONFIG_COMPAT
+/**
+ * scope_device_compat_ioctl() - ->compat_ioctl of a device
+ * @file: as for scope_device_ioctl()
+ * @cmd: from a 32-bit program, for which BLKGETSIZE64 is another number
+ * @arg: a pointer of 32 bits
+ *
+ * Return: as scope_device_ioctl().
+ */
+long scope_device_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	if (cmd == _IOR(0x12, 114, compat_size_t))
+		cmd = BLKGETSIZE64;
+	return scope_device_ioctl(file, cmd, (unsigned long)compat_ptr(arg));
+}
+#endif

@@ -48,5 +48,10 @@ struct scope_ioctl {
 long scope_ioctl_dispatch(const struct scope_ioctl *table, size_t nr, struct file *file,
 			  unsigned int cmd, unsigned long arg);
 long scope_device_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+#ifdef CONFIG_COMPAT
+long scope_device_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+#else
+#define scope_device_compat_ioctl	NULL
+#endif
 
 #endif /* MMAPSCOPE_IOCTL_H */

@@ -79,6 +79,7 @@ static int __init scope_init(void)
 	err = scope_control_init();
 	if (err)
 		goto out_devices;
+	scope_devices_loaded();
 	return 0;
 
 out_devices:

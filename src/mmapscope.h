@@ -22,7 +22,7 @@
  *	mm->mmap_lock, VMA lock	(faults; under i_rwsem when write(2) touches the user's buffer)
  *	mapping->invalidate_lock  (shared: filling the cache; exclusive: punch, forced removal)
  *	folio lock
- *	xa_lock of a RAM store; lock of a store's queue and xa_lock of the lost pages, with
+ *	xa_lock of a RAM store; lock of a store's queue and xa_lock of a set of pages, with
  *	interrupts off
  *
  * dev->baseline_lock and the lock of the test hooks are leaves.  scope_devices_lock is never wanted
@@ -51,6 +51,7 @@
 #include <linux/xarray.h>
 
 #include "compat/compat.h"
+#include "pageset.h"
 #include "stats.h"
 #include "store.h"
 
@@ -100,8 +101,8 @@ enum scope_state {
  * @write_retry_at: jiffies before which a failing store is left alone by the flusher
  * @write_backoff: jiffies that the next failed flush pass waits; 0 when the last write succeeded
  * @keep: so many pages that the store does not take may stay dirty
- * @lost: pages whose write failed and that did not stay dirty: see lost.c
- * @nr_lost: how many there are
+ * @kept: pages whose write failed and that are dirty since: see writeback.c
+ * @lost: those that were given up instead
  * @told_lost: the log tells of them, since the store last took a page
  * @sync_lock: held while the store is flushed and the error is noted: see scope_store_sync()
  * @baseline_lock: serialises resets against readers of @baseline
@@ -133,8 +134,8 @@ struct scope_device {
 	unsigned long write_retry_at;
 	unsigned long write_backoff;
 	unsigned long keep;
-	struct xarray lost;
-	atomic_long_t nr_lost;
+	struct page_set kept;
+	struct page_set lost;
 	bool told_lost;
 
 	struct mutex sync_lock;		/* one flush of the store at a time */
@@ -219,6 +220,15 @@ static inline bool scope_size_valid(u64 size)
 	return size && size <= SCOPE_MAX_SIZE && !(size & ~PAGE_MASK);
 }
 
+/*
+ * i_rwsem of a device, for system calls: whoever waits behind a call that waits for a store that
+ * hangs can be killed.
+ */
+static inline int scope_inode_lock(struct inode *inode)
+{
+	return down_write_killable(&inode->i_rwsem);
+}
+
 /* The size now, or a moment ago unless i_rwsem is held. */
 static inline u64 scope_device_size(const struct scope_device *dev)
 {
@@ -254,6 +264,7 @@ void scope_debugfs_remove(struct scope_device *dev);
 
 /* device.c */
 int scope_devices_init(void);
+void scope_devices_loaded(void);
 void scope_devices_exit(void);
 int scope_device_create(struct scope_device_config *config);
 int scope_device_remove(unsigned int id, bool force, u64 *discarded);
@@ -270,6 +281,7 @@ struct mmapscope_info *scope_devices_list(unsigned int *nr);
 int scope_evict(struct file *file, struct mmapscope_evict *evict);
 int scope_punch(struct scope_device *dev, loff_t offset, loff_t length);
 int scope_drop_large(struct address_space *mapping, pgoff_t first, pgoff_t last);
+int scope_drop_across(struct address_space *mapping, pgoff_t index);
 
 /* fault.c */
 extern const struct vm_operations_struct scope_vm_ops;
@@ -286,25 +298,6 @@ int scope_release(struct inode *inode, struct file *file);
 int scope_mmap(struct file *file, struct vm_area_struct *vma);
 
 /* ioctl.c: see ioctl.h */
-
-/* lost.c */
-void scope_lost_init(struct scope_device *dev);
-void scope_lost_destroy(struct scope_device *dev);
-int scope_lost_add(struct scope_device *dev, pgoff_t first, pgoff_t last);
-void __scope_lost_remove(struct scope_device *dev, pgoff_t first, pgoff_t last);
-bool __scope_lost_any(struct scope_device *dev, pgoff_t first, pgoff_t last);
-
-/* Nothing is lost as long as stores are healthy. */
-static inline void scope_lost_remove(struct scope_device *dev, pgoff_t first, pgoff_t last)
-{
-	if (unlikely(atomic_long_read(&dev->nr_lost)))
-		__scope_lost_remove(dev, first, last);
-}
-
-static inline bool scope_lost_any(struct scope_device *dev, pgoff_t first, pgoff_t last)
-{
-	return unlikely(atomic_long_read(&dev->nr_lost)) && __scope_lost_any(dev, first, last);
-}
 
 /* policy.c */
 int scope_policy_init(void);
@@ -352,6 +345,7 @@ int scope_testhook_run(struct scope_testhook *hooks, enum store_op op, pgoff_t i
 		       unsigned long nr);
 
 /* writeback.c */
+void scope_forget_failed(struct scope_device *dev, pgoff_t first, pgoff_t last);
 void scope_writeback_init(void);
 void scope_writeback_init_device(struct scope_device *dev);
 int scope_writepages(struct address_space *mapping, struct writeback_control *wbc);

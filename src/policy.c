@@ -53,24 +53,38 @@ static int folio_order_of_kb(u64 kb)
 	return ilog2(kb << 10 >> PAGE_SHIFT);
 }
 
-/*
- * i_rwsem and invalidate_lock keep out all who add folios.  Large folios are dropped first: the
- * kernel does not expect a folio that is larger than its mapping allows.
- */
-static int set_large_folio_kb(struct scope_device *dev, u64 value)
+/* Large folios are dropped first: the kernel does not expect one that its mapping does not allow. */
+static int choose_folio_order(struct scope_device *dev, unsigned int order)
 {
 	struct address_space *mapping = scope_mapping(dev);
-	int order = folio_order_of_kb(value);
 	int err;
 
-	if (order < 0)
-		return order;
-	inode_lock(dev->inode);
 	filemap_invalidate_lock(mapping);
 	err = scope_drop_large(mapping, 0, ULONG_MAX);
 	if (!err)
 		WRITE_ONCE(dev->folio_order, compat_set_folio_order(mapping, order));
 	filemap_invalidate_unlock(mapping);
+	return err;
+}
+
+/*
+ * i_rwsem and invalidate_lock keep out all who add folios.  But readahead has asked how large they
+ * may be before it waits for invalidate_lock, and goes on as it was told: hence twice.  The policy
+ * is set by then, so if such a folio is in use, it stays until it is evicted.
+ */
+static int set_large_folio_kb(struct scope_device *dev, u64 value)
+{
+	int order = folio_order_of_kb(value);
+	int err;
+
+	if (order < 0)
+		return order;
+	err = scope_inode_lock(dev->inode);
+	if (err)
+		return err;
+	err = choose_folio_order(dev, order);
+	if (!err)
+		choose_folio_order(dev, order);
 	inode_unlock(dev->inode);
 	return err;
 }

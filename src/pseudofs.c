@@ -47,30 +47,44 @@ static int pseudofs_init_fs_context(struct fs_context *fc)
 }
 
 /*
- * The last that anybody hears of the superblock, in the context of whoever held it last.  That the
- * module may go while this returns is what synchronize_rcu_tasks() at unload is for.
+ * The last that the module hears of the superblock, in the context of whoever held it last.  The
+ * core is not done with it: it gives back its reference to the filesystem type, and so to the
+ * module, when it is.  Until then the module stays; see mount_unpinned().  That of a device which
+ * was made a regular file has pinned it all the time: see scope_device_export().
  */
 static void pseudofs_kill_sb(struct super_block *sb)
 {
 	struct scope_device *dev = sb->s_fs_info;
-	bool exported = dev && dev->exported;
 
+	if (dev && !dev->exported)
+		__module_get(THIS_MODULE);
 	kill_anon_super(sb);
 	if (dev)
 		scope_device_put(dev);
-	if (exported)
-		module_put(THIS_MODULE);
 }
 
-/*
- * Not registered, so that nobody else can mount it.  Without .owner, because the module's own
- * mounts would otherwise keep it loaded for ever.
- */
+/* Not registered, so that nobody else can mount it. */
 static struct file_system_type scope_fs_type = {
+	.owner = THIS_MODULE,
 	.name = SCOPE_NAME,
 	.init_fs_context = pseudofs_init_fs_context,
 	.kill_sb = pseudofs_kill_sb,
 };
+
+/*
+ * Each superblock has a reference to its type, and the module's own would keep it loaded for ever:
+ * it is given back as long as the superblock lives, and taken again for its end.
+ */
+static struct vfsmount *mount_unpinned(struct scope_device *dev)
+{
+	struct vfsmount *mnt = kern_mount(&scope_fs_type);
+
+	if (!IS_ERR(mnt)) {
+		mnt->mnt_sb->s_fs_info = dev;
+		module_put(THIS_MODULE);
+	}
+	return mnt;
+}
 
 /*
  * The inode is S_ISREG and hashed: memory-failure handling wants the first, and the flusher skips
@@ -105,14 +119,13 @@ static struct inode *pseudofs_new_inode(struct super_block *sb, struct scope_dev
  */
 int scope_pseudofs_mount(struct scope_device *dev)
 {
-	struct vfsmount *mnt = kern_mount(&scope_fs_type);
+	struct vfsmount *mnt = mount_unpinned(dev);
 	struct super_block *sb;
 	int err;
 
 	if (IS_ERR(mnt))
 		return PTR_ERR(mnt);
 	sb = mnt->mnt_sb;
-	sb->s_fs_info = dev;
 	err = super_setup_bdi_name(sb, "%s", dev->name);
 	if (err)
 		goto out_mount;

@@ -86,7 +86,7 @@ static const struct file_operations regular_fops = {
 	.get_unmapped_area = thp_get_unmapped_area,
 	.fallocate = regular_fallocate,
 	.unlocked_ioctl = scope_device_ioctl,
-	.compat_ioctl = compat_ptr_ioctl,
+	.compat_ioctl = scope_device_compat_ioctl,
 };
 
 /*

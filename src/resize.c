@@ -14,23 +14,6 @@ static void set_size(struct scope_device *dev, u64 size)
 }
 
 /*
- * A large folio that the new end would cut in two is written back and dropped first: truncation
- * would split it, and a split at the end of a file removes tails without telling anybody that they
- * were dirty.  What lies beyond the end is discarded, and counted.
- */
-static int drop_folio_across(struct address_space *mapping, pgoff_t index)
-{
-	struct folio *folio = filemap_get_folio(mapping, index);
-	bool across;
-
-	if (IS_ERR_OR_NULL(folio))
-		return 0;
-	across = folio->index < index;
-	folio_put(folio);
-	return across ? scope_drop_large(mapping, index, index) : 0;
-}
-
-/*
  * What lies beyond the end becomes a hole.  If the store does not do that now, it must before the
  * device grows again.
  */
@@ -44,6 +27,7 @@ static void forget_beyond(struct scope_device *dev, u64 end)
 		dev->stale_end = 0;
 }
 
+/* What lies beyond the end is discarded, and counted. */
 static int shrink(struct scope_device *dev, u64 size)
 {
 	struct address_space *mapping = scope_mapping(dev);
@@ -51,11 +35,11 @@ static int shrink(struct scope_device *dev, u64 size)
 	int err;
 
 	filemap_invalidate_lock(mapping);
-	err = drop_folio_across(mapping, size >> PAGE_SHIFT);
+	err = scope_drop_across(mapping, size >> PAGE_SHIFT);
 	if (!err) {
 		set_size(dev, size);
 		truncate_pagecache(dev->inode, size);
-		scope_lost_remove(dev, size >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT);
+		scope_forget_failed(dev, size >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT);
 		forget_beyond(dev, end);
 	}
 	filemap_invalidate_unlock(mapping);
@@ -63,14 +47,31 @@ static int shrink(struct scope_device *dev, u64 size)
 }
 
 /*
+ * Nothing of the cache lies beyond the end, or would after growing.  Whoever looked at the size
+ * before it shrank, and waited for invalidate_lock, has brought pages there since: they hold what
+ * the store had.
+ */
+static int clear_beyond(struct scope_device *dev)
+{
+	struct address_space *mapping = scope_mapping(dev);
+	int err = scope_drop_across(mapping, dev->size >> PAGE_SHIFT);
+
+	if (!err)
+		truncate_pagecache(dev->inode, dev->size);
+	return err;
+}
+
+/*
  * What the device gave back by shrinking reads as zeros when it comes into reach again.  What it
  * has never had is as the store has it: holes in memory, and of a file what its owner put there.
  */
-static int grow(struct scope_device *dev, u64 size)
+static int grow_locked(struct scope_device *dev, u64 size)
 {
 	struct store *store = dev->store;
-	int err = 0;
+	int err = clear_beyond(dev);
 
+	if (err)
+		return err;
 	if (dev->stale_end > dev->size)
 		forget_beyond(dev, dev->stale_end);
 	if (dev->stale_end > dev->size)
@@ -79,6 +80,17 @@ static int grow(struct scope_device *dev, u64 size)
 		err = store->ops->grow(store, size);
 	if (!err)
 		set_size(dev, size);
+	return err;
+}
+
+static int grow(struct scope_device *dev, u64 size)
+{
+	struct address_space *mapping = scope_mapping(dev);
+	int err;
+
+	filemap_invalidate_lock(mapping);
+	err = grow_locked(dev, size);
+	filemap_invalidate_unlock(mapping);
 	return err;
 }
 
@@ -94,9 +106,10 @@ static int grow(struct scope_device *dev, u64 size)
  */
 int scope_resize(struct scope_device *dev, u64 size)
 {
-	int err = 0;
+	int err = scope_inode_lock(dev->inode);
 
-	inode_lock(dev->inode);
+	if (err)
+		return err;
 	if (scope_device_dead(dev))
 		err = -ENODEV;
 	else if (size < dev->size)

@@ -15,8 +15,9 @@
  * none of ours, and ours none of his.
  *
  * The file of somebody who shrinks it is never made longer again by a write.  What is beyond its
- * end fails with EIO; when it is there again, the next attempt succeeds.  (Between the look at the
- * size and the write of the file system is a moment in which a truncation goes unnoticed.)
+ * end fails with EIO; when it is there again, the next attempt succeeds.  (No interface says "write,
+ * but do not extend".  A truncation waits for direct writes that are under way; one that has looked
+ * at the size meanwhile, and waits for the file's lock behind it, extends the file.)
  */
 
 #include <linux/blkdev.h>
@@ -307,7 +308,7 @@ static int grow(struct store_file *sf, loff_t size, loff_t unused)
 	if (size <= was)
 		return 0;
 	err = vfs_truncate(&sf->file->f_path, size);
-	if (err && file_size(sf) > was && file_size(sf) <= size)
+	if (err == -ENOSPC && file_size(sf) > was && file_size(sf) <= size)
 		vfs_truncate(&sf->file->f_path, was);
 	return err;
 }

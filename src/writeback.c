@@ -14,7 +14,9 @@
  *
  * A device keeps no more than a 64th of the memory so, and nothing if the kernel lets only less
  * than that be dirty.  What does not fit is given up, as file systems do with all of it: the page
- * is clean, its data are in the cache only, and the error has been reported.  Dirty pages that
+ * is clean, its data are in the cache only, and the error has been reported.  It is lost from there
+ * on until it becomes dirty again, or is written, or is made a hole.  While a device has such pages
+ * it is not removed without force, and nothing of ours drops them from the cache; reclaim does.  Dirty pages that
  * cannot be written would otherwise use up what all devices may have dirty.  For the same reason
  * the flusher waits only as long as it all fits: what nobody tries is not given up either.
  *
@@ -100,19 +102,22 @@ static void update_backoff(struct scope_device *dev, int err)
 	}
 }
 
-static unsigned long reclaimable(struct scope_device *dev)
+/* All that is dirty.  The superblock may be on its way out, when the device has no inode. */
+static unsigned long reclaimable(struct address_space *mapping)
 {
-	return wb_stat(&inode_to_bdi(dev->inode)->wb, WB_RECLAIMABLE);
+	return wb_stat(&inode_to_bdi(mapping->host)->wb, WB_RECLAIMABLE);
 }
 
 /*
  * Shall the flusher leave the store alone?  Not if more is dirty than the device may keep: that
  * must be tried, to be written or given up.  Each page is one less, so this does not make it spin.
  */
-static bool backing_off(struct scope_device *dev, const struct writeback_control *wbc)
+static bool backing_off(struct address_space *mapping, const struct writeback_control *wbc)
 {
+	struct scope_device *dev = scope_mapping_device(mapping);
+
 	return wbc->sync_mode == WB_SYNC_NONE && waiting(dev) &&
-	       reclaimable(dev) <= READ_ONCE(dev->keep);
+	       reclaimable(mapping) <= READ_ONCE(dev->keep);
 }
 
 /*
@@ -126,28 +131,53 @@ static bool over_the_limit(struct scope_device *dev)
 	       READ_ONCE(inode_to_bdi(dev->inode)->wb.dirty_exceeded);
 }
 
+/* May these pages stay dirty, which the store did not take?  Those that it never saw may. */
+static bool may_keep(struct scope_device *dev, pgoff_t first, pgoff_t last)
+{
+	if (page_set_add(&dev->kept, first, last))
+		return false;
+	if (page_set_count(&dev->kept) <= READ_ONCE(dev->keep))
+		return true;
+	page_set_remove(&dev->kept, first, last);
+	return false;
+}
+
 /*
  * What becomes of a folio that the store did not take?  It is under writeback.  It stays dirty
- * unless too many are: they cannot be reclaimed, and all who dirty pages of whatever device would
+ * unless too many have: they cannot be reclaimed, and all who dirty pages of whatever device would
  * be made to wait for them.  If they do that already, nothing is kept any more, until the store
  * takes a page.  If somebody makes it dirty at this very moment it is both, dirty and lost, until
  * it is written.
  */
 static void keep_or_give_up(struct scope_device *dev, struct folio *folio)
 {
-	unsigned long nr = folio_nr_pages(folio);
+	pgoff_t first = folio->index, last = first + folio_nr_pages(folio) - 1;
 
 	if (unlikely(over_the_limit(dev)))
 		WRITE_ONCE(dev->keep, 0);
 	/* If somebody has made it dirty again already, it is kept in any case. */
-	if (likely(folio_test_dirty(folio) || reclaimable(dev) + nr <= READ_ONCE(dev->keep)) ||
-	    scope_lost_add(dev, folio->index, folio->index + nr - 1)) {
+	if (likely(may_keep(dev, first, last) || folio_test_dirty(folio)) ||
+	    page_set_add(&dev->lost, first, last)) {
 		scope_aops.dirty_folio(scope_mapping(dev), folio);
 		return;
 	}
 	if (!xchg(&dev->told_lost, true))
 		pr_warn_ratelimited("%s: %lu pages may wait for the store: others are cached only\n",
 				    dev->name, READ_ONCE(dev->keep));
+}
+
+/**
+ * scope_forget_failed() - the store has these pages now, or nobody wants them any more
+ * @dev: the device
+ * @first: first page
+ * @last: last page, inclusive
+ *
+ * In any context.
+ */
+void scope_forget_failed(struct scope_device *dev, pgoff_t first, pgoff_t last)
+{
+	page_set_remove(&dev->kept, first, last);
+	page_set_remove(&dev->lost, first, last);
 }
 
 /*
@@ -162,7 +192,7 @@ static void end_write(struct scope_device *dev, struct folio *folio, int err)
 	update_backoff(dev, err);
 	if (likely(!err)) {
 		scope_stat_add(dev, MMAPSCOPE_STAT_pages_cleaned, nr);
-		scope_lost_remove(dev, folio->index, folio->index + nr - 1);
+		scope_forget_failed(dev, folio->index, folio->index + nr - 1);
 	} else {
 		mapping_set_error(scope_mapping(dev), err);
 		scope_stat_add(dev, MMAPSCOPE_STAT_pages_write_failed, nr);
@@ -185,7 +215,7 @@ static int write_folio(struct folio *folio, struct writeback_control *wbc, void 
 	int err;
 
 	/* A request of this pass has failed: as if it had not looked at this folio. */
-	if (unlikely(backing_off(dev, wbc))) {
+	if (unlikely(backing_off(folio->mapping, wbc))) {
 		folio_redirty_for_writepage(wbc, folio);
 		folio_unlock(folio);
 		return -EIO;
@@ -220,7 +250,7 @@ int scope_writepages(struct address_space *mapping, struct writeback_control *wb
 		.cause = writeback_cause(wbc),
 	};
 
-	if (backing_off(pass.run.dev, wbc))
+	if (backing_off(mapping, wbc))
 		return 0;
 	compat_write_dirty_folios(mapping, wbc, write_folio, &pass);
 	scope_run_end(&pass.run);
@@ -241,9 +271,10 @@ int scope_writepages(struct address_space *mapping, struct writeback_control *wb
  */
 int scope_write_and_wait(struct address_space *mapping, loff_t start, loff_t end)
 {
+	struct scope_device *dev = scope_mapping_device(mapping);
 	int err = filemap_write_and_wait_range(mapping, start, end);
 
-	if (scope_lost_any(scope_mapping_device(mapping), start >> PAGE_SHIFT, end >> PAGE_SHIFT))
+	if (page_set_any(&dev->lost, start >> PAGE_SHIFT, end >> PAGE_SHIFT))
 		return err ?: -EIO;
 	if (err && !filemap_range_has_writeback(mapping, start, end))
 		err = 0;

@@ -11,6 +11,7 @@
 #include <linux/device/class.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/pagemap.h>
 #include <linux/rcupdate.h>
 #include <linux/writeback.h>
@@ -126,6 +127,21 @@ static inline void folio_end_read(struct folio *folio, bool success)
 #ifndef CONFIG_TASKS_RCU
 #define rcu_barrier_tasks	rcu_barrier
 #endif
+
+/*
+ * compat_module_users() - how many references there are to this module
+ *
+ * Beside the one of load_module() while it is loading, and the one that says that it is not being
+ * unloaded.  Without CONFIG_MODULE_UNLOAD nobody counts, and only a module that failed to load goes.
+ */
+static inline int compat_module_users(void)
+{
+#ifdef CONFIG_MODULE_UNLOAD
+	return module_refcount(THIS_MODULE) + (THIS_MODULE->state == MODULE_STATE_COMING ? -1 : 1);
+#else
+	return 0;
+#endif
+}
 
 /*
  * Before 6.5 splice(2) reads went through ->read_iter, which counts bytes itself;
