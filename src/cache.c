@@ -221,24 +221,38 @@ static int cache_write_end(struct address_space *mapping, loff_t pos, unsigned i
 	return copied;
 }
 
+/*
+ * Does the page read as zeros, because the store has a hole there?  The cache is asked first: what
+ * was dirty and is not any more is in the store.
+ */
+static bool is_hole(struct scope_device *dev, pgoff_t index)
+{
+	struct folio *folio = filemap_get_folio(scope_mapping(dev), index);
+	bool newer = false;
+
+	if (!IS_ERR_OR_NULL(folio)) {
+		newer = folio_test_dirty(folio) || folio_test_writeback(folio);
+		folio_put(folio);
+	}
+	return !newer && dev->store->ops->next_data(dev->store, index, index + 1) != index;
+}
+
 /**
  * scope_cache_zero() - write zeros into a page
  * @dev: the caller holds its i_rwsem
  * @pos: first byte
  * @len: bytes, within the page
  *
- * A hole is left alone, as far as the cache has nothing of it.
+ * A hole is left alone, as far as the cache has nothing newer.
  *
  * Return: 0, or an error of the store.
  */
 int scope_cache_zero(struct scope_device *dev, loff_t pos, unsigned int len)
 {
-	pgoff_t index = pos >> PAGE_SHIFT;
 	struct folio *folio;
 	int err;
 
-	if (!filemap_range_has_page(scope_mapping(dev), pos, pos) &&
-	    dev->store->ops->next_data(dev->store, index, index + 1) != index)
+	if (is_hole(dev, pos >> PAGE_SHIFT))
 		return 0;
 	err = cache_write_begin(scope_mapping(dev), pos, len, &folio);
 	if (err)
