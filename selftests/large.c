@@ -461,6 +461,21 @@ TEST_F(large, punch_across_held_dirty_folios)
 }
 
 /* What arrives in a page of it could get lost otherwise. */
+/* Nor does it take away pages beside the hole that somebody has locked into memory. */
+TEST_F(large, punch_beside_locked_pages)
+{
+	long first = self->n + 3, n = self->n / 2, page = self->dev.page;
+
+	ASSERT_EQ(0, mlock(self->p + self->folio, self->folio));
+	ASSERT_EQ(0, dev_punch(&self->dev, first, n));
+	EXPECT_EQ(3 * self->n, now(&self->dev, pages_cached));
+	EXPECT_EQ(-1, dev_differs(&self->dev, 0, first, 1));
+	EXPECT_EQ(-1, dev_differs(&self->dev, first, n, 0));
+	EXPECT_EQ(-1, dev_differs(&self->dev, first + n, 3 * self->n - first - n, 1));
+	EXPECT_EQ(0, munlock(self->p + self->folio, self->folio));
+	EXPECT_EQ(0, self->p[first * page]);
+}
+
 struct neighbour {
 	volatile char *at;
 	volatile bool stop;

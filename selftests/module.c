@@ -477,6 +477,37 @@ TEST_F(module, open_races_with_unload)
 	EXPECT_EQ(0, traces_left());
 }
 
+/* By force it goes although a device over a file holds it; what is in the file stays. */
+TEST_F(module, forced_unload_with_a_file)
+{
+	char path[] = "/tmp/forced.XXXXXX";
+	long page = sysconf(_SC_PAGESIZE);
+	int file = mkstemp(path), ctl, ret;
+	unsigned int id;
+
+	ASSERT_LE(0, file);
+	ASSERT_EQ(0, ftruncate(file, 4 * page));
+	ASSERT_EQ(0, load("devices=0"));
+	ctl = open(CONTROL_NODE, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, ctl);
+	ASSERT_EQ(0, dev_try_on(ctl, file, 4 * page, &id));
+	close(ctl);
+	EXPECT_EQ(-EAGAIN, unload());
+	ret = syscall(SYS_delete_module, "mmapscope", O_NONBLOCK | O_TRUNC) ? -errno : 0;
+	if (ret) {
+		/* Without CONFIG_MODULE_FORCE_UNLOAD that is refused as well. */
+		EXPECT_EQ(-EAGAIN, ret);
+		ctl = open(CONTROL_NODE, O_RDWR | O_CLOEXEC);
+		EXPECT_EQ(0, dev_remove(ctl, id, 0, NULL));
+		close(ctl);
+		EXPECT_EQ(0, unload());
+	}
+	EXPECT_FALSE(loaded());
+	EXPECT_EQ(4 * page, lseek(file, 0, SEEK_END));
+	close(file);
+	unlink(path);
+}
+
 static void *race_sync(void *arg)
 {
 	struct racer *r = arg;

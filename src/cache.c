@@ -222,19 +222,13 @@ static int cache_write_end(struct address_space *mapping, loff_t pos, unsigned i
 }
 
 /*
- * Does the page read as zeros, because the store has a hole there?  The cache is asked first: what
- * was dirty and is not any more is in the store.
+ * Does the page read as zeros already, because nothing is there?  Not if what is there was given up
+ * by writeback.
  */
 static bool is_hole(struct scope_device *dev, pgoff_t index)
 {
-	struct folio *folio = filemap_get_folio(scope_mapping(dev), index);
-	bool newer = false;
-
-	if (!IS_ERR_OR_NULL(folio)) {
-		newer = folio_test_dirty(folio) || folio_test_writeback(folio);
-		folio_put(folio);
-	}
-	return !newer && dev->store->ops->next_data(dev->store, index, index + 1) != index;
+	return !page_set_any(&dev->lost, index, index) &&
+	       scope_next_data(dev, index, index + 1) != index;
 }
 
 /**
@@ -242,17 +236,18 @@ static bool is_hole(struct scope_device *dev, pgoff_t index)
  * @dev: the caller holds its i_rwsem
  * @pos: first byte
  * @len: bytes, within the page
+ * @may_ask: the caller holds no lock that those may wait for who lock the file behind the store
  *
- * A hole is left alone, as far as the cache has nothing newer.
+ * A hole is left alone, if the store can be asked: memory always can.
  *
  * Return: 0, or an error of the store.
  */
-int scope_cache_zero(struct scope_device *dev, loff_t pos, unsigned int len)
+int scope_cache_zero(struct scope_device *dev, loff_t pos, unsigned int len, bool may_ask)
 {
 	struct folio *folio;
 	int err;
 
-	if (is_hole(dev, pos >> PAGE_SHIFT))
+	if ((may_ask || dev->store->ops->reserve) && is_hole(dev, pos >> PAGE_SHIFT))
 		return 0;
 	err = cache_write_begin(scope_mapping(dev), pos, len, &folio);
 	if (err)
@@ -271,10 +266,13 @@ COMPAT_WRITE_AOPS(cache_write_begin, cache_write_end)
  */
 static void cache_invalidate_folio(struct folio *folio, size_t offset, size_t len)
 {
+	struct scope_device *dev = scope_mapping_device(folio->mapping);
+	unsigned long nr = folio_nr_pages(folio);
+
 	if (offset || len < folio_size(folio) || !folio_test_dirty(folio))
 		return;
-	scope_stat_add(scope_mapping_device(folio->mapping), MMAPSCOPE_STAT_pages_discarded,
-		       folio_nr_pages(folio));
+	scope_stat_add(dev, MMAPSCOPE_STAT_pages_discarded, nr);
+	page_set_remove(&dev->kept, folio->index, folio->index + nr - 1);
 }
 
 /* There is no private data that could stand in the way. */

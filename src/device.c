@@ -221,7 +221,7 @@ out_memory:
  *
  * The store is made, and in case of an error ended, outside the lock: that may take as long as
  * somebody else's file system likes.  An open of the new node waits for scope_devices_lock, so
- * that the device is found however early udev or a program opens it.
+ * that the device is found however early udev or a program opens it, once the module has loaded.
  *
  * Return: 0 or an errno of MMAPSCOPE_IOC_CREATE.
  */
@@ -628,9 +628,9 @@ void scope_devices_loaded(void)
  * to open a device while the module was loading, and sync(2) and the like, which may keep what is
  * left of a superblock for as long as they work on another one.  All of them have a reference.
  */
-static void wait_for_others(void)
+static void wait_for_others(int idle)
 {
-	while (compat_module_users() > 0)
+	while (compat_module_refs() > idle)
 		msleep(10);
 	/* What a fault does after a RETRY is code of the module, and so is free_memory(). */
 	synchronize_rcu_tasks();
@@ -645,6 +645,7 @@ static void wait_for_others(void)
  */
 void scope_devices_exit(void)
 {
+	int idle = compat_module_idle();
 	struct scope_device *dev;
 	unsigned long id;
 	u64 discarded;
@@ -655,5 +656,5 @@ void scope_devices_exit(void)
 	unregister_chrdev_region(scope_devt, MMAPSCOPE_MAX_DEVICES);
 	class_destroy(scope_class);
 	xa_destroy(&scope_devices);
-	wait_for_others();
+	wait_for_others(idle);
 }

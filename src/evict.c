@@ -12,8 +12,9 @@
 
 #include "mmapscope.h"
 
-/* For how many ticks somebody may hold on to a folio that has to go. */
+/* For how many ticks somebody may hold on to a folio that has to go, and to one that should. */
 #define DROP_TRIES	50
+#define DROP_TRIES_SHORT	2
 
 /**
  * struct page_range - whole pages of a device
@@ -186,11 +187,11 @@ static bool is_large_at(struct address_space *mapping, pgoff_t index)
  * Somebody may do so for a moment, or dirty it again until it is gone: try for a while.  Others may
  * drop it as well.
  */
-static int drop_folio(struct address_space *mapping, pgoff_t from, pgoff_t to)
+static int drop_folio(struct address_space *mapping, pgoff_t from, pgoff_t to, int tries)
 {
-	int tries, err;
+	int err;
 
-	for (tries = 0; tries < DROP_TRIES; tries++) {
+	while (tries--) {
 		if (signal_pending(current))
 			return -EINTR;
 		err = scope_write_and_wait(mapping, (loff_t)from << PAGE_SHIFT,
@@ -234,93 +235,104 @@ int scope_drop_large(struct address_space *mapping, pgoff_t first, pgoff_t last)
 		large = folio_test_large(folio);
 		folio_put(folio);
 		if (large)
-			err = drop_folio(mapping, from, next - 1);
+			err = drop_folio(mapping, from, next - 1, DROP_TRIES);
 		first = next;
 		cond_resched();
 	}
 	return err;
 }
 
-/**
- * scope_drop_across() - see that no large folio reaches across the beginning of a page
- * @mapping: the page cache of a device; the caller holds i_rwsem and invalidate_lock
- * @index: the page
+/*
+ * Truncation must not meet a large folio of which only a part is to go, to the one side of the
+ * beginning of page @index.  It would split it, and if somebody came between its two splits take
+ * away what is to stay, without a word that it was dirty.
  *
- * Truncation must not meet a large folio of which only a part is to go.  It would split it, and if
- * somebody came between its two splits, or at the end of a file, take away what is to stay, or what
- * was dirty, without a word.
- *
- * Return: 0, or an errno as scope_drop_large().
+ * Whoever has locked the folio into memory keeps it, and nobody waits long for whoever holds it:
+ * the caller has another way.
  */
-int scope_drop_across(struct address_space *mapping, pgoff_t index)
+static void drop_across(struct address_space *mapping, pgoff_t index)
 {
 	struct folio *folio = filemap_get_folio(mapping, index);
-	bool across;
+	bool across, locked;
+	pgoff_t from, last;
 
 	if (IS_ERR_OR_NULL(folio))
-		return 0;
-	across = folio->index < index;
+		return;
+	from = folio->index;
+	last = from + folio_nr_pages(folio) - 1;
+	across = from < index;
+	locked = folio_test_mlocked(folio);
 	folio_put(folio);
-	return across ? scope_drop_large(mapping, index, index) : 0;
+	if (across && !locked)
+		drop_folio(mapping, from, last, DROP_TRIES_SHORT);
 }
 
-/* Zeros for pages of a folio that stays, from @first to before @end. */
+/* Zeros for pages of a folio that stays.  The caller holds invalidate_lock. */
 static int zero_pages(struct scope_device *dev, pgoff_t first, pgoff_t end)
 {
 	int err = 0;
 
 	for (; first < end && !err; first++) {
-		err = scope_cache_zero(dev, (loff_t)first << PAGE_SHIFT, PAGE_SIZE);
+		err = scope_cache_zero(dev, (loff_t)first << PAGE_SHIFT, PAGE_SIZE, false);
 		cond_resched();
 	}
 	return err;
 }
 
-/*
- * The pages of a range that are in a folio which reaches beyond one of its ends, and which cannot be
- * dropped, because somebody holds it or the store does not take it: they are zeroed, and the range
- * gets shorter.  The store keeps its room for them, because the zeros will be written.
- */
-static int keep_held(struct scope_device *dev, pgoff_t *first, pgoff_t *end)
+/* Narrow a range by the pages of folios that reach beyond its ends. */
+static void leave_folios_across(struct address_space *mapping, pgoff_t *first, pgoff_t *end)
 {
-	struct address_space *mapping = scope_mapping(dev);
-	pgoff_t begin = *first, after = *end;
-	struct folio *folio;
-	int err;
+	struct folio *folio = filemap_get_folio(mapping, *first);
 
-	folio = filemap_get_folio(mapping, begin);
 	if (!IS_ERR_OR_NULL(folio)) {
-		if (folio->index < begin)
-			*first = min(folio->index + folio_nr_pages(folio), after);
+		if (folio->index < *first)
+			*first = min(folio->index + folio_nr_pages(folio), *end);
 		folio_put(folio);
 	}
-	folio = filemap_get_folio(mapping, after);
+	folio = filemap_get_folio(mapping, *end);
 	if (!IS_ERR_OR_NULL(folio)) {
-		if (folio->index < after)
+		if (folio->index < *end)
 			*end = max(folio->index, *first);
 		folio_put(folio);
 	}
-	err = zero_pages(dev, begin, *first);
-	return err ?: zero_pages(dev, *end, after);
 }
 
-/* Pages @first to before @end become a hole.  The caller holds i_rwsem and invalidate_lock. */
-static int punch_pages(struct scope_device *dev, pgoff_t first, pgoff_t end)
+static int punch_whole(struct scope_device *dev, pgoff_t first, pgoff_t end)
 {
-	struct address_space *mapping = scope_mapping(dev);
 	int err;
 
-	err = scope_drop_across(mapping, first) ?: scope_drop_across(mapping, end);
-	if (err && err != -EINTR)
-		err = keep_held(dev, &first, &end);
-	if (err || first >= end)
-		return err;
+	if (first >= end)
+		return 0;
 	truncate_pagecache_range(dev->inode, (loff_t)first << PAGE_SHIFT,
 				 ((loff_t)end << PAGE_SHIFT) - 1);
 	err = dev->store->ops->punch(dev->store, first, end - first);
 	if (!err)
 		scope_forget_failed(dev, first, end - 1);
 	return err;
+}
+
+/*
+ * Pages @first to before @end become a hole.  The caller holds i_rwsem and invalidate_lock.
+ *
+ * Those that are in a folio which reaches beyond an end, and which cannot be dropped because
+ * somebody holds it or the store does not take it, are zeroed instead.  The store keeps its room
+ * for them, because the zeros will be written.
+ */
+static int punch_pages(struct scope_device *dev, pgoff_t first, pgoff_t end)
+{
+	struct address_space *mapping = scope_mapping(dev);
+	pgoff_t begin = first, after = end;
+	int err;
+
+	drop_across(mapping, first);
+	drop_across(mapping, end);
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	leave_folios_across(mapping, &first, &end);
+	err = punch_whole(dev, first, end);
+	if (!err)
+		err = zero_pages(dev, begin, first);
+	return err ?: zero_pages(dev, end, after);
 }
 
 /* Zero the parts of pages at both ends of a range, and narrow it to whole pages. */
@@ -331,11 +343,11 @@ static int zero_edges(struct scope_device *dev, struct page_range *range)
 	int err = 0;
 
 	if (start > end)
-		return scope_cache_zero(dev, range->start, range->end - range->start) ?: 1;
+		return scope_cache_zero(dev, range->start, range->end - range->start, true) ?: 1;
 	if (range->start < start)
-		err = scope_cache_zero(dev, range->start, start - range->start);
+		err = scope_cache_zero(dev, range->start, start - range->start, true);
 	if (!err && end < range->end)
-		err = scope_cache_zero(dev, end, range->end - end);
+		err = scope_cache_zero(dev, end, range->end - end, true);
 	range->start = start;
 	range->end = end;
 	return err ?: start == end;

@@ -248,7 +248,7 @@ static inline void scope_stat_inc(struct scope_device *dev, enum mmapscope_stat 
 /* cache.c */
 extern const struct address_space_operations scope_aops;
 int scope_cache_make_dirty(struct scope_device *dev, struct folio *folio);
-int scope_cache_zero(struct scope_device *dev, loff_t pos, unsigned int len);
+int scope_cache_zero(struct scope_device *dev, loff_t pos, unsigned int len, bool may_ask);
 struct folio *scope_cache_next(struct address_space *mapping, pgoff_t *index, pgoff_t last);
 unsigned long scope_cache_count(struct address_space *mapping, pgoff_t first, pgoff_t last);
 
@@ -281,7 +281,6 @@ struct mmapscope_info *scope_devices_list(unsigned int *nr);
 int scope_evict(struct file *file, struct mmapscope_evict *evict);
 int scope_punch(struct scope_device *dev, loff_t offset, loff_t length);
 int scope_drop_large(struct address_space *mapping, pgoff_t first, pgoff_t last);
-int scope_drop_across(struct address_space *mapping, pgoff_t index);
 
 /* fault.c */
 extern const struct vm_operations_struct scope_vm_ops;

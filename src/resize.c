@@ -14,6 +14,23 @@ static void set_size(struct scope_device *dev, u64 size)
 }
 
 /*
+ * A large folio that the new end would cut in two is written back and dropped first: truncation
+ * would split it, and a split at the end of a file removes tails without telling anybody that they
+ * were dirty.
+ */
+static int drop_folio_across(struct address_space *mapping, pgoff_t index)
+{
+	struct folio *folio = filemap_get_folio(mapping, index);
+	bool across;
+
+	if (IS_ERR_OR_NULL(folio))
+		return 0;
+	across = folio->index < index;
+	folio_put(folio);
+	return across ? scope_drop_large(mapping, index, index) : 0;
+}
+
+/*
  * What lies beyond the end becomes a hole.  If the store does not do that now, it must before the
  * device grows again.
  */
@@ -35,7 +52,7 @@ static int shrink(struct scope_device *dev, u64 size)
 	int err;
 
 	filemap_invalidate_lock(mapping);
-	err = scope_drop_across(mapping, size >> PAGE_SHIFT);
+	err = drop_folio_across(mapping, size >> PAGE_SHIFT);
 	if (!err) {
 		set_size(dev, size);
 		truncate_pagecache(dev->inode, size);
@@ -54,42 +71,40 @@ static int shrink(struct scope_device *dev, u64 size)
 static int clear_beyond(struct scope_device *dev)
 {
 	struct address_space *mapping = scope_mapping(dev);
-	int err = scope_drop_across(mapping, dev->size >> PAGE_SHIFT);
+	int err = drop_folio_across(mapping, dev->size >> PAGE_SHIFT);
 
 	if (!err)
 		truncate_pagecache(dev->inode, dev->size);
 	return err;
 }
 
-/*
- * What the device gave back by shrinking reads as zeros when it comes into reach again.  What it
- * has never had is as the store has it: holes in memory, and of a file what its owner put there.
- */
-static int grow_locked(struct scope_device *dev, u64 size)
+/* The store's part, which may take long: nobody who wants a page shall wait for it. */
+static int grow_store(struct scope_device *dev, u64 size)
 {
 	struct store *store = dev->store;
-	int err = clear_beyond(dev);
 
-	if (err)
-		return err;
 	if (dev->stale_end > dev->size)
 		forget_beyond(dev, dev->stale_end);
 	if (dev->stale_end > dev->size)
 		return -EIO;
-	if (store->ops->grow)
-		err = store->ops->grow(store, size);
-	if (!err)
-		set_size(dev, size);
-	return err;
+	return store->ops->grow ? store->ops->grow(store, size) : 0;
 }
 
+/*
+ * What the device gave back by shrinking reads as zeros when it comes into reach again.  What it
+ * has never had is as the store has it: holes in memory, and of a file what its owner put there.
+ */
 static int grow(struct scope_device *dev, u64 size)
 {
 	struct address_space *mapping = scope_mapping(dev);
-	int err;
+	int err = grow_store(dev, size);
 
+	if (err)
+		return err;
 	filemap_invalidate_lock(mapping);
-	err = grow_locked(dev, size);
+	err = clear_beyond(dev);
+	if (!err)
+		set_size(dev, size);
 	filemap_invalidate_unlock(mapping);
 	return err;
 }

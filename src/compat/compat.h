@@ -129,18 +129,30 @@ static inline void folio_end_read(struct folio *folio, bool success)
 #endif
 
 /*
- * compat_module_users() - how many references there are to this module
+ * compat_module_refs() - how many references there are to this module
+ * compat_module_idle() - how many when nobody uses it, asked at the begin of its end
  *
- * Beside the one of load_module() while it is loading, and the one that says that it is not being
- * unloaded.  Without CONFIG_MODULE_UNLOAD nobody counts, and only a module that failed to load goes.
+ * While it is loading load_module() has one.  rmmod takes away one that says that it is not being
+ * unloaded; by force it does not, and there may be references of somebody else.  Without
+ * CONFIG_MODULE_UNLOAD nobody counts, and only a module that failed to load goes.
  */
-static inline int compat_module_users(void)
-{
 #ifdef CONFIG_MODULE_UNLOAD
-	return module_refcount(THIS_MODULE) + (THIS_MODULE->state == MODULE_STATE_COMING ? -1 : 1);
+static inline int compat_module_refs(void)
+{
+	return module_refcount(THIS_MODULE);
+}
 #else
+static inline int compat_module_refs(void)
+{
 	return 0;
+}
 #endif
+
+static inline int compat_module_idle(void)
+{
+	if (THIS_MODULE->state == MODULE_STATE_COMING)
+		return 1;
+	return min(compat_module_refs(), 0);
 }
 
 /*
