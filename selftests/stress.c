@@ -465,7 +465,7 @@ static void stress(struct __test_metadata *_metadata, struct scope_dev *d, long 
 	EXPECT_EQ(0, b->failures) {
 		TH_LOG("%s", b->first_failure);
 	}
-	EXPECT_LT(1000, b->operations);
+	EXPECT_LT(1000 / scope_slow(), b->operations);
 	EXPECT_EQ(failing, b->failed);
 
 	/* As it is, then from the store. */
