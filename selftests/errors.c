@@ -373,7 +373,7 @@ TEST_F(errors, other_devices_go_on)
 	dev_hook(&self->dev, "off");
 	EXPECT_STREQ("", dev_books(&other));
 	EXPECT_EQ(0, dev_destroy(&other, false));
-	/* If the others had to wait, pages were given up for them: the next store has them again. */
+	/* If the others had to wait, pages were given up for them: another store helps. */
 	store_pages(p, PAGES, 2);
 	fsync(self->dev.fd);
 	EXPECT_EQ(0, fsync_errno(self->dev.fd));

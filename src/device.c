@@ -631,7 +631,7 @@ void scope_devices_loaded(void)
 static void wait_for_others(int idle)
 {
 	while (compat_module_refs() > idle)
-		msleep(10);
+		msleep(20);
 	/* What a fault does after a RETRY is code of the module, and so is free_memory(). */
 	synchronize_rcu_tasks();
 	rcu_barrier_tasks();

@@ -53,7 +53,7 @@ static int folio_order_of_kb(u64 kb)
 	return ilog2(kb << 10 >> PAGE_SHIFT);
 }
 
-/* Large folios are dropped first: the kernel does not expect one that its mapping does not allow. */
+/* Large folios go first: the kernel does not expect one that its mapping does not allow. */
 static int choose_folio_order(struct scope_device *dev, unsigned int order)
 {
 	struct address_space *mapping = scope_mapping(dev);

@@ -15,9 +15,9 @@
  * none of ours, and ours none of his.
  *
  * The file of somebody who shrinks it is never made longer again by a write.  What is beyond its
- * end fails with EIO; when it is there again, the next attempt succeeds.  (No interface says "write,
- * but do not extend".  A truncation waits for direct writes that are under way; one that has looked
- * at the size meanwhile, and waits for the file's lock behind it, extends the file.)
+ * end fails with EIO; when it is there again, the next attempt succeeds.  (No interface says
+ * "write, but do not extend".  A truncation waits for direct writes that are under way; one that
+ * has looked at the size meanwhile, and waits for the file's lock behind it, extends the file.)
  */
 
 #include <linux/blkdev.h>
@@ -297,8 +297,8 @@ static int allocate(struct store_file *sf, loff_t pos, loff_t len)
 
 /*
  * A file system that knows no holes writes zeros as far as it has room, and may leave the file at
- * that: all of the room taken, for nothing.  A file that is longer than it was to become was made so
- * by its owner, and stays.
+ * that: all of the room taken, for nothing.  A file that is longer than it was to become was made
+ * so by its owner, and stays.
  */
 static int grow(struct store_file *sf, loff_t size, loff_t unused)
 {

@@ -16,9 +16,10 @@
  * than that be dirty.  What does not fit is given up, as file systems do with all of it: the page
  * is clean, its data are in the cache only, and the error has been reported.  It is lost from there
  * on until it becomes dirty again, or is written, or is made a hole.  While a device has such pages
- * it is not removed without force, and nothing of ours drops them from the cache; reclaim does.  Dirty pages that
- * cannot be written would otherwise use up what all devices may have dirty.  For the same reason
- * the flusher waits only as long as it all fits: what nobody tries is not given up either.
+ * it is not removed without force, and nothing of ours drops them from the cache; reclaim does.
+ * Dirty pages that cannot be written would otherwise use up what all devices may have dirty.  For
+ * the same reason the flusher waits only as long as it all fits: what nobody tries is not given up
+ * either.
  *
  *	dirty --clear_dirty_for_io--> writeback --written--> clean          pages_cleaned
  *	  ^                              `------failed---> dirty again     pages_write_failed
