@@ -305,7 +305,7 @@ static long write_all(struct scope_dev *d)
 	return bad;
 }
 
-TEST_F_TIMEOUT(larger, written_through_the_mapping, 300)
+TEST_F_TIMEOUT(larger, written_through_the_mapping, 1200)
 {
 	EXPECT_EQ(0, write_all(&self->dev));
 	EXPECT_LT(self->dev.pages / 3, moved(&self->dev, pages_evicted));
@@ -313,7 +313,7 @@ TEST_F_TIMEOUT(larger, written_through_the_mapping, 300)
 	EXPECT_EQ(0, moved(&self->dev, pages_discarded));
 }
 
-TEST_F_TIMEOUT(larger, written_with_swap, 300)
+TEST_F_TIMEOUT(larger, written_with_swap, 1200)
 {
 	const char *swap = getenv("SCOPE_SWAP");
 	int err;
