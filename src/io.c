@@ -43,8 +43,6 @@ struct store_io_wait {
 	int err;
 };
 
-static struct kmem_cache *io_cache;
-
 static struct store_queue *io_queue(const struct store_io *io)
 {
 	return io->store->queue;
@@ -296,7 +294,7 @@ struct store_queue *store_queue_create(unsigned int flags)
 		return ERR_PTR(-ENOMEM);
 	spin_lock_init(&queue->lock);
 	init_waitqueue_head(&queue->wait);
-	if (mempool_init_slab_pool(&queue->ios, MIN_POOL, io_cache))
+	if (mempool_init_kmalloc_pool(&queue->ios, MIN_POOL, sizeof(struct store_io)))
 		goto out_queue;
 	queue->work[STORE_READ] = alloc_workqueue(SCOPE_NAME "-read", WQ_UNBOUND | flags,
 						  MAX_WORKERS);
@@ -334,16 +332,4 @@ void store_queue_destroy(struct store_queue *queue)
 	destroy_workqueue(queue->work[STORE_READ]);
 	mempool_exit(&queue->ios);
 	kfree(queue);
-}
-
-int __init store_io_init(void)
-{
-	io_cache = KMEM_CACHE(store_io, 0);
-	return io_cache ? 0 : -ENOMEM;
-}
-
-/* No device is left. */
-void store_io_exit(void)
-{
-	kmem_cache_destroy(io_cache);
 }

@@ -65,9 +65,6 @@ static int __init scope_init(void)
 	err = store_ram_init();
 	if (err)
 		return err;
-	err = store_io_init();
-	if (err)
-		return err;
 	scope_writeback_init();
 	scope_debugfs_init();
 	err = scope_devices_init();
@@ -86,7 +83,6 @@ out_devices:
 	scope_devices_exit();
 out_debugfs:
 	scope_debugfs_exit();
-	store_io_exit();
 	return err;
 }
 
@@ -96,7 +92,6 @@ static void __exit scope_exit(void)
 	scope_control_exit();
 	scope_devices_exit();
 	scope_debugfs_exit();
-	store_io_exit();
 }
 
 module_init(scope_init);

@@ -178,8 +178,6 @@ struct store_io {
 };
 
 /* io.c */
-int store_io_init(void);
-void store_io_exit(void);
 struct store_queue *store_queue_create(unsigned int flags);
 void store_queue_destroy(struct store_queue *queue);
 struct store_io *store_io_alloc(struct scope_device *dev, enum store_op op, blk_opf_t opf,
