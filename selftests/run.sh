@@ -14,7 +14,7 @@
 #                 "passed N failed N skipped N", if it exists
 #                 (/dev/virtio-ports/results)
 # SCOPE_SLOW      stretches deadlines (8 on a kernel with KASAN, else 3)
-# SCOPE_DIRECT    a file that can be opened with O_DIRECT (one on /dev/ram0)
+# SCOPE_DIRECT    a file that can be opened with O_DIRECT (one in SCOPE_EXT4 or on /dev/ram0)
 # SCOPE_STORES    kinds of stores to test (main: ram; stores: the others)
 # SCOPE_EXT4      a folder on ext4 (/dev/vda is mounted, if there is one); likewise
 #                 SCOPE_XFS (/dev/vdd), SCOPE_BTRFS (/dev/vde), SCOPE_VFAT (/dev/vdf)
@@ -43,7 +43,8 @@ suite()
 	stores)
 		parameters='size_mb=64 store_limit_mb=128 test_hooks=1 large_folio_kb=0'
 		kinds='ext4 xfs btrfs tmpfs vfat block'
-		programs='filestore faults counters dirty flusher cache madvise vma io uring errors store regular' ;;
+		programs='filestore faults counters dirty flusher cache madvise vma io uring direct errors
+			  store large regular' ;;
 	smoke)
 		# A minute that says whether it works at all.
 		parameters='size_mb=64 store_limit_mb=128 test_hooks=1 large_folio_kb=0'
@@ -166,11 +167,18 @@ tell()
 }
 
 # A file that can be opened with O_DIRECT, which the guest's own file systems
-# cannot: on ext4 where that can be made (busybox makes an ext2, which is the same
-# driver), else a block device of memory as it is.
+# cannot: beside those of the stores, else on an ext4 in memory where that can be made
+# (busybox makes an ext2, which is the same driver), else a block device of memory as
+# it is.
 direct_file()
 {
-	[ -z "${SCOPE_DIRECT:-}" ] && [ -b /dev/ram0 ] || return 0
+	[ -z "${SCOPE_DIRECT:-}" ] || return 0
+	if [ -n "${SCOPE_EXT4:-}" ]; then
+		export SCOPE_DIRECT="$SCOPE_EXT4/direct"
+		: >"$SCOPE_DIRECT"
+		return
+	fi
+	[ -b /dev/ram0 ] || return 0
 	SCOPE_DIRECT=/dev/ram0
 	if command -v mke2fs >/dev/null && mkdir -p "$work/ext4" &&
 	   mke2fs -F /dev/ram0 >/dev/null && mount -t ext4 /dev/ram0 "$work/ext4"; then
@@ -198,6 +206,23 @@ backings()
 	if [ -z "${SCOPE_BLOCK:-}" ] && [ -b /dev/vdc ]; then
 		export SCOPE_BLOCK='/dev/vdb /dev/vdc' SCOPE_SWAP=/dev/vdc
 	fi
+}
+
+# The kernel defragments memory by itself now and then, and splits large folios for
+# that, while tests count on them.
+steady_memory()
+{
+	proactive=/proc/sys/vm/compaction_proactiveness
+	[ -e "$proactive" ] || return 0
+	was_proactive=$(cat "$proactive")
+	echo 0 >"$proactive"
+}
+
+clean_up()
+{
+	umount "$work/ext4" "$work"/vd? 2>/dev/null
+	rm -rf "$work"
+	[ -z "${was_proactive:-}" ] || echo "$was_proactive" >"$proactive"
 }
 
 load()
@@ -253,14 +278,15 @@ main()
 	[ "$(id -u)" = 0 ] || die "must be root: it loads a module"
 
 	work=$(mktemp -d) || exit 2
-	trap 'umount "$work/ext4" "$work"/vd? 2>/dev/null; rm -rf "$work"' EXIT
+	trap clean_up EXIT
 	tap=$work/tap status_file=$work/status
 	passed=0 failed=0 skipped=0 failures=
 	begin=$(date +%s)
 	echo "# $(guest)"
 	tell "$(guest)"
-	direct_file
+	steady_memory
 	backings
+	direct_file
 	[ -z "${kinds:-}" ] || export SCOPE_STORES="${SCOPE_STORES:-$kinds}"
 	[ "$parameters" = - ] || load
 	for program in $programs; do
