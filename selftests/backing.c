@@ -111,15 +111,17 @@ int backing_open(const char *store, __u64 bytes, int nth)
 	return backing_is_block(store) ? open_block(bytes, nth) : open_file(store, bytes);
 }
 
-bool backing_wanted(const char *store)
+bool backing_wanted(const char *name)
 {
 	const char *wanted = getenv("SCOPE_STORES");
-	size_t length = strlen(store);
+	size_t length = strcspn(name, "_");
 	const char *at;
 
 	if (!wanted)
 		return true;
-	for (at = wanted; (at = strstr(at, store)); at += length) {
+	for (at = wanted; *at; at++) {
+		if (strncmp(at, name, length))
+			continue;
 		if ((at == wanted || at[-1] == ' ') && (!at[length] || at[length] == ' '))
 			return true;
 	}

@@ -17,8 +17,11 @@ const char *backing_unavailable(const char *store);
 int backing_open(const char *store, __u64 bytes, int nth);
 /* The folder for files of this kind; for "block", the names of the block devices.  NULL if none. */
 const char *backing_folder(const char *store);
-/* Shall the variants of this kind run?  SCOPE_STORES names those that shall; without it, all. */
-bool backing_wanted(const char *store);
+/*
+ * Shall the variant @name run, which begins with the kind of a store, or is one?  SCOPE_STORES names
+ * those that shall; without it, all.
+ */
+bool backing_wanted(const char *name);
 
 static inline bool backing_is_ram(const char *store)
 {

@@ -193,9 +193,9 @@ void dev_info(const struct scope_dev *d, struct mmapscope_info *info)
 		fatal("info of %s: %s", d->name, strerror(errno));
 }
 
-char *dev_map_flags(struct scope_dev *d, long first, long n, int prot, int flags)
+static char *map_at(struct scope_dev *d, void *where, long first, long n, int prot, int flags)
 {
-	void *at = mmap(NULL, n * d->page, prot, flags, d->fd, first * d->page);
+	void *at = mmap(where, n * d->page, prot, flags, d->fd, first * d->page);
 	int i;
 
 	if (at == MAP_FAILED)
@@ -208,6 +208,22 @@ char *dev_map_flags(struct scope_dev *d, long first, long n, int prot, int flags
 		}
 	}
 	fatal("more than %d mappings", DEV_MAPPINGS);
+}
+
+char *dev_map_flags(struct scope_dev *d, long first, long n, int prot, int flags)
+{
+	return map_at(d, NULL, first, n, prot, flags);
+}
+
+char *dev_map_aligned(struct scope_dev *d, long first, long n, int prot, unsigned long bytes)
+{
+	size_t len = n * d->page + bytes;
+	char *room = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (room == MAP_FAILED)
+		fatal("room for a mapping of %zu bytes: %s", len, strerror(errno));
+	return map_at(d, (void *)(((unsigned long)room + bytes - 1) & -bytes), first, n, prot,
+		      MAP_SHARED | MAP_FIXED);
 }
 
 char *dev_map(struct scope_dev *d, long first, long n, int prot)

@@ -54,6 +54,8 @@ void dev_info(const struct scope_dev *d, struct mmapscope_info *info);
 /* A shared mapping of pages @first to @first + @n - 1; unmapped when the device is destroyed. */
 char *dev_map(struct scope_dev *d, long first, long n, int prot);
 char *dev_map_flags(struct scope_dev *d, long first, long n, int prot, int flags);
+/* As dev_map(), at a multiple of @bytes. */
+char *dev_map_aligned(struct scope_dev *d, long first, long n, int prot, unsigned long bytes);
 /* As dev_map(), with MADV_RANDOM: no readahead, no fault-around, so that counts are exact. */
 char *dev_map_random(struct scope_dev *d, long first, long n, int prot);
 void dev_unmap(struct scope_dev *d, void *at);

@@ -21,6 +21,15 @@ FIXTURE(direct) {
 	int file;
 };
 
+FIXTURE_VARIANT(direct) {
+	const char *store;
+};
+
+STORE_VARIANT(direct, ram);
+STORE_VARIANT(direct, ext4);
+STORE_VARIANT(direct, tmpfs);
+STORE_VARIANT(direct, block);
+
 FIXTURE_SETUP(direct)
 {
 	const char *path = getenv("SCOPE_DIRECT");
@@ -28,6 +37,7 @@ FIXTURE_SETUP(direct)
 	char *buf;
 
 	NEED_DEVICES();
+	NEED_STORE(variant->store);
 	if (!path)
 		path = "/dev/ram0";
 	self->file = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
@@ -35,7 +45,7 @@ FIXTURE_SETUP(direct)
 		SKIP_SETUP("cannot open %s with O_DIRECT: %s; name a file in SCOPE_DIRECT", path,
 			   strerror(errno));
 	vm_quiet();
-	dev_create(&self->dev, "ram", PAGES * page, 0);
+	dev_create(&self->dev, variant->store, PAGES * page, 0);
 	buf = aligned_alloc(page, page);
 	for (i = 0; i < N; i++) {
 		page_fill(buf, page, i, 77);

@@ -100,7 +100,10 @@ FIXTURE_TEARDOWN(fixture)							\
 	EXPECT_EQ(0, dev_destroy(&self->dev, _metadata->aborted));		\
 }
 
-/* Variants of stores that are not wanted do not run, and are not there to be counted. */
+/*
+ * Variants of stores that are not wanted do not run, and are not there to be counted.  What comes
+ * after the kind in a variant's name tells what else it varies.
+ */
 static inline void drop_variants(struct __fixture_metadata *f)
 {
 	struct __fixture_variant_metadata *v, *next, *all = f->variant;
