@@ -509,7 +509,10 @@ TEST_F(errors, who_waits_for_writeback_can_be_killed)
 	EXPECT_EQ(1, p[0]);
 }
 
-/* Lower bounds only: a slow machine makes nothing faster. */
+/*
+ * A lower bound only, and not a sharp one: the kernel counts in ticks, and where those of the last
+ * moments have come late, the time that it waits is shorter by as much.
+ */
 TEST_F(errors, slow_store)
 {
 	double begin;
@@ -518,7 +521,7 @@ TEST_F(errors, slow_store)
 	dev_hook(&self->dev, "read 0 0 0 300");
 	begin = seconds();
 	touch_pages(dev_map_random(&self->dev, 0, 1, PROT_READ), 1);
-	EXPECT_LE(0.29, seconds() - begin);
+	EXPECT_LE(0.1, seconds() - begin);
 	EXPECT_EQ(0, moved(&self->dev, store_read_errors));
 }
 

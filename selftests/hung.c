@@ -5,7 +5,6 @@
  * "still waiting" is not a matter of the clock: before it is resumed, nothing can be over.
  */
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -16,6 +15,7 @@
 
 #include "harness.h"
 #include "shaky.h"
+#include "task.h"
 
 #define PAGES	512
 #define N	16
@@ -63,37 +63,6 @@ FIXTURE_TEARDOWN(hung)
 	}
 	EXPECT_EQ(0, shaky_end(&self->shaky));
 	EXPECT_EQ(0, shaky_end(&self->sound));
-}
-
-/* Something that will wait. */
-struct task {
-	int (*fn)(struct scope_dev *d);
-	struct scope_dev *dev;
-	pthread_t thread;
-	volatile bool over;
-	int ret;
-};
-
-static void *task_thread(void *arg)
-{
-	struct task *t = arg;
-
-	t->ret = t->fn(t->dev);
-	t->over = true;
-	return NULL;
-}
-
-static void begin(struct task *t, int (*fn)(struct scope_dev *), struct scope_dev *d)
-{
-	*t = (struct task) { .fn = fn, .dev = d };
-	if (pthread_create(&t->thread, NULL, task_thread, t))
-		fatal("no thread");
-}
-
-static int end(struct task *t)
-{
-	pthread_join(t->thread, NULL);
-	return t->ret;
 }
 
 static int do_fsync(struct scope_dev *d)
@@ -228,7 +197,7 @@ TEST_F(hung, others_go_on)
 	stats_mark(d);
 	dm_suspend(&self->shaky.dm);
 	for (i = 0; i < nr; i++)
-		begin(&tasks[i], fns[i], d);
+		task_begin(&tasks[i], fns[i], d);
 	/* All of them are on their way: pages to be written, and three to be read. */
 	EXPECT_TRUE(wait_for(now(d, pages_writeback) == N, 20000));
 	EXPECT_TRUE(wait_for(moved(d, pages_added) >= 3, 20000));
@@ -245,7 +214,7 @@ TEST_F(hung, others_go_on)
 	EXPECT_EQ(0, moved(d, store_read_ops));
 	dm_resume(&self->shaky.dm);
 	for (i = 0; i < nr; i++)
-		EXPECT_EQ(0, end(&tasks[i]));
+		EXPECT_EQ(0, task_end(&tasks[i]));
 	EXPECT_EQ(-1, shaky_differs(&self->shaky, 0, N, 2));
 }
 
@@ -282,7 +251,7 @@ TEST_F(hung, removal_waits_for_the_store)
 	dirty(d, N, 3);
 	close(d->fd);
 	dm_suspend(&self->shaky.dm);
-	begin(&task, do_remove, d);
+	task_begin(&task, do_remove, d);
 	/* To look whether it can be opened would keep it from being removed. */
 	EXPECT_TRUE(wait_for(stat_from_outside(d, "pages_writeback") == N, 20000));
 	EXPECT_EQ(-1, dev_open(d, O_RDWR));
@@ -294,7 +263,7 @@ TEST_F(hung, removal_waits_for_the_store)
 	EXPECT_EQ(count, count_devices(d->ctl));
 	EXPECT_FALSE(task.over);
 	dm_resume(&self->shaky.dm);
-	EXPECT_EQ(0, end(&task));
+	EXPECT_EQ(0, task_end(&task));
 	EXPECT_EQ(-1, shaky_differs(&self->shaky, 0, N, 3));
 	close(d->ctl);
 	d->ctl = -1;
@@ -309,20 +278,20 @@ TEST_F(hung, forced_removal_waits_for_the_store)
 	dirty(d, N, 3);
 	touch_pages(p, N);
 	dm_suspend(&self->shaky.dm);
-	begin(&task, do_remove_by_force, d);
+	task_begin(&task, do_remove_by_force, d);
 	EXPECT_TRUE(wait_for(stat_from_outside(d, "pages_writeback") == N, 20000));
 	EXPECT_EQ(-1, dev_open(d, O_RDWR));
 	EXPECT_EQ(ENODEV, errno);
 	EXPECT_EQ(-ENOENT, dev_remove(d->ctl, d->id, MMAPSCOPE_REMOVE_FORCE, NULL));
 	EXPECT_STREQ("", use(&self->ram));
 	EXPECT_STREQ("", use(&self->other));
-	begin(&fault, do_fsync, d);
-	EXPECT_EQ(-ENODEV, end(&fault));
+	task_begin(&fault, do_fsync, d);
+	EXPECT_EQ(-ENODEV, task_end(&fault));
 	EXPECT_STREQ("", come_and_go(&self->ram, self->shaky.fd));
 	EXPECT_FALSE(task.over);
 	dm_resume(&self->shaky.dm);
 	/* Nothing was discarded. */
-	EXPECT_EQ(0, end(&task));
+	EXPECT_EQ(0, task_end(&task));
 	EXPECT_EQ(-1, shaky_differs(&self->shaky, 0, N, 3));
 	EXPECT_EQ(SIGBUS, try_load(p));
 	dev_unmap(d, p);
@@ -412,7 +381,7 @@ TEST(frozen_file_system)
 	dirty(&dev, N, 2);
 	stats_mark(&dev);
 	ASSERT_EQ(0, ioctl(shaky.fd, FIFREEZE, 0));
-	begin(&task, do_fsync, &dev);
+	task_begin(&task, do_fsync, &dev);
 	EXPECT_TRUE(wait_for(now(&dev, pages_writeback) == N, 20000));
 	EXPECT_EQ(-1, dev_differs(&dev, 0, N, 2));
 	EXPECT_STREQ("", use(&ram));
@@ -421,7 +390,7 @@ TEST(frozen_file_system)
 	EXPECT_EQ(0, moved(&dev, pages_cleaned));
 	EXPECT_EQ(-1, shaky_differs(&shaky, 0, N, 1));
 	ASSERT_EQ(0, ioctl(shaky.fd, FITHAW, 0));
-	EXPECT_EQ(0, end(&task));
+	EXPECT_EQ(0, task_end(&task));
 	EXPECT_EQ(-1, shaky_differs(&shaky, 0, N, 2));
 	EXPECT_STREQ("", dev_books(&dev));
 	EXPECT_EQ(0, dev_destroy(&dev, false));

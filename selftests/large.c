@@ -517,7 +517,7 @@ TEST_F(large, punch_beside_locked_pages)
 
 struct neighbour {
 	volatile char *at;
-	volatile bool stop;
+	volatile bool began, stop;
 	char last;
 };
 
@@ -525,8 +525,10 @@ static void *store_on(void *arg)
 {
 	struct neighbour *n = arg;
 
-	while (!n->stop)
+	while (!n->stop) {
 		*n->at = ++n->last;
+		n->began = true;
+	}
 	return NULL;
 }
 
@@ -539,6 +541,7 @@ TEST_F(large, punch_beside_stores)
 	int i;
 
 	ASSERT_EQ(0, pthread_create(&thread, NULL, store_on, &beside));
+	ASSERT_TRUE(wait_for(beside.began, 10000));
 	for (i = 1; i <= 30; i++) {
 		store_pages(self->p, first, i);
 		store_pages(self->p + (end + 1) * page, self->dev.pages - end - 1, i);

@@ -6,7 +6,6 @@
  * The server runs in the same machine (nbdserver.c), so little is dirty at any time.
  */
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -17,6 +16,7 @@
 #include "harness.h"
 #include "nbdclient.h"
 #include "nbdserver.h"
+#include "task.h"
 
 #define PAGES	64
 #define N	16
@@ -68,37 +68,6 @@ static long mapped_differs(struct scope_dev *d, const char *p, long first, long 
 static void make(struct scope_dev *d, struct nbd_client *c, struct nbd_server *s)
 {
 	dev_create_on(d, "block", c->fd, s->bytes);
-}
-
-/* Something that will wait. */
-struct task {
-	int (*fn)(struct scope_dev *d);
-	struct scope_dev *dev;
-	pthread_t thread;
-	volatile bool over;
-	int ret;
-};
-
-static void *task_thread(void *arg)
-{
-	struct task *t = arg;
-
-	t->ret = t->fn(t->dev);
-	t->over = true;
-	return NULL;
-}
-
-static void begin(struct task *t, int (*fn)(struct scope_dev *), struct scope_dev *d)
-{
-	*t = (struct task) { .fn = fn, .dev = d };
-	if (pthread_create(&t->thread, NULL, task_thread, t))
-		fatal("no thread");
-}
-
-static int end(struct task *t)
-{
-	pthread_join(t->thread, NULL);
-	return t->ret;
 }
 
 static int do_fsync(struct scope_dev *d)
@@ -404,7 +373,7 @@ TEST_F(nbd, server_goes_away_with_requests_under_way)
 	state->silent[NBD_OP_WRITE] = true;
 	stats_mark(d);
 	for (i = 0; i < ARRAY_SIZE(fns); i++)
-		begin(&tasks[i], fns[i], d);
+		task_begin(&tasks[i], fns[i], d);
 	EXPECT_TRUE(wait_for(now(d, pages_writeback) == N, 60000));
 	EXPECT_TRUE(wait_for(state->requests[NBD_OP_READ] >= reads + 2, 60000));
 	EXPECT_TRUE(wait_for(state->requests[NBD_OP_WRITE] >= 1, 60000));
@@ -412,9 +381,9 @@ TEST_F(nbd, server_goes_away_with_requests_under_way)
 		EXPECT_FALSE(tasks[i].over);
 	EXPECT_EQ(0, moved(d, pages_cleaned) + moved(d, pages_write_failed));
 	nbd_server_kill(&self->server);
-	EXPECT_EQ(EIO, end(&tasks[0]));
-	EXPECT_EQ(EIO, end(&tasks[1]));
-	EXPECT_EQ(SIGBUS, end(&tasks[2]));
+	EXPECT_EQ(EIO, task_end(&tasks[0]));
+	EXPECT_EQ(EIO, task_end(&tasks[1]));
+	EXPECT_EQ(SIGBUS, task_end(&tasks[2]));
 	EXPECT_EQ(N, now(d, pages_dirty));
 	EXPECT_EQ(0, moved(d, pages_cleaned));
 	EXPECT_EQ(-1, mapped_differs(d, p, 0, N, 2));
@@ -431,11 +400,11 @@ TEST_F(nbd, server_goes_away_with_a_flush_under_way)
 
 	fill(d, p, 0, N, 1);
 	state->silent[NBD_OP_FLUSH] = true;
-	begin(&task, do_fsync, d);
+	task_begin(&task, do_fsync, d);
 	EXPECT_TRUE(wait_for(state->requests[NBD_OP_FLUSH] >= 1, 60000));
 	EXPECT_FALSE(task.over);
 	nbd_server_kill(&self->server);
-	EXPECT_EQ(EIO, end(&task));
+	EXPECT_EQ(EIO, task_end(&task));
 	EXPECT_EQ(0, now(d, pages_dirty));
 	EXPECT_EQ(-1, nbd_server_differs(&self->server, 0, N, 0));
 	remove_by_force(_metadata, d, p, 0);
@@ -580,17 +549,17 @@ TEST_F(nbd_other, connection_that_is_replaced)
 	fill(d, p, 0, N, 2);
 	stats_mark(d);
 	nbd_server_kill(&self->server);
-	begin(&sync_task, do_fsync, d);
+	task_begin(&sync_task, do_fsync, d);
 	EXPECT_TRUE(wait_for(now(d, pages_writeback) >= 1, 60000));
-	begin(&read_task, do_read, d);
+	task_begin(&read_task, do_read, d);
 	EXPECT_TRUE(wait_for(moved(d, pages_added) >= 1, 60000));
 	EXPECT_FALSE(sync_task.over);
 	EXPECT_FALSE(read_task.over);
 	EXPECT_EQ(0, moved(d, pages_cleaned));
 	nbd_server_start(&self->server);
 	nbd_reconnect(&self->client, &self->server);
-	EXPECT_EQ(0, end(&sync_task));
-	EXPECT_EQ(0, end(&read_task));
+	EXPECT_EQ(0, task_end(&sync_task));
+	EXPECT_EQ(0, task_end(&read_task));
 	EXPECT_EQ(N, moved(d, pages_cleaned));
 	EXPECT_EQ(0, moved(d, pages_write_failed));
 	EXPECT_EQ(-1, nbd_server_differs(&self->server, 0, N, 2));

@@ -120,12 +120,25 @@ TEST_F(failing, id)								\
 	sweep_test(_metadata, &self->b, &op_##id);				\
 }
 
+/*
+ * Where there is no memory for a large folio, newer kernels take smaller ones, so that one failure
+ * less is seen.
+ */
+static inline void large_sweep_test(struct __test_metadata *_metadata, struct bench *b,
+				    const struct op *op)
+{
+	struct op large = *op;
+
+	large.failed -= !!op->failed;
+	sweep_test(_metadata, b, &large);
+}
+
 /* An operation for which the size of folios matters. */
 #define OP_LARGE(id, ...)							\
 OP_SMALL(id, __VA_ARGS__)								\
 TEST_F(failing_large, id)							\
 {										\
-	sweep_test(_metadata, &self->b, &op_##id);				\
+	large_sweep_test(_metadata, &self->b, &op_##id);				\
 }
 
 /* And one for which it matters whether a PMD maps it. */

@@ -442,7 +442,9 @@ static void stress(struct __test_metadata *_metadata, struct scope_dev *d, long 
 			_exit(i < PROCESSES ? run_process(d, b, i) : disturb(d, b));
 	}
 	begin = seconds();
-	while ((at = seconds() - begin) < duration && !b->failures) {
+	/* Where writes shall fail, some have to. */
+	while (((at = seconds() - begin) < duration ||
+		(failing && !b->failed && at < duration + 60 * scope_slow())) && !b->failures) {
 		sleep_ms(200);
 		if (at >= shown + 10) {
 			shown = at;
