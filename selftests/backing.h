@@ -18,8 +18,8 @@ int backing_open(const char *store, __u64 bytes, int nth);
 /* The folder for files of this kind; for "block", the names of the block devices.  NULL if none. */
 const char *backing_folder(const char *store);
 /*
- * Shall the variant @name run, which begins with the kind of a store, or is one?  SCOPE_STORES names
- * those that shall; without it, all.
+ * Shall the variant @name run, which begins with the kind of a store, or is one?  SCOPE_STORES
+ * names those that shall; without it, all.
  */
 bool backing_wanted(const char *name);
 
