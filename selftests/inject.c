@@ -120,6 +120,16 @@ bool inject_disarm(void)
 	return taken;
 }
 
+unsigned int inject_left(void)
+{
+	char text[16] = "";
+	int fd = nth_file();
+
+	if (pread(fd, text, sizeof(text) - 1, 0) <= 0 || pwrite(fd, "0", 1, 0) != 1)
+		fatal(FAIL_NTH ": %m");
+	return atoi(text);
+}
+
 /* The kernel counts down how often it may still make something fail; this is never reached. */
 #define TIMES	1000000000
 

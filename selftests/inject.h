@@ -17,6 +17,8 @@ const char *inject_unavailable(void);
 void inject_arm(unsigned int nth);
 /* Ends that.  True if something was made to fail: there were at least that many chances. */
 bool inject_disarm(void);
+/* Likewise, of a number that was too large for anything to fail: what is left of it. */
+unsigned int inject_left(void);
 
 /* How many of 100 allocations fail in the tasks that are marked; copies succeed. */
 void inject_percent(int percent);
