@@ -378,9 +378,9 @@ static struct attempt load_failing(unsigned int nth)
 #define NEVER	1000000
 
 /*
- * How many chances to fail there are before the module's own code: as many as where that refuses its
- * parameters first of all.  None of them is taken, because the kernel's own complaints about some
- * (vmalloc) look like a bug.
+ * How many chances to fail there are before the module's own code: as many as
+ * where that refuses its parameters first of all.  None of them is taken, because
+ * the kernel's own complaints about some (vmalloc) look like a bug.
  */
 static unsigned int last_before_init(void)
 {
