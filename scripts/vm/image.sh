@@ -11,7 +11,7 @@ image_start()
 	mkdir -p "$image"/{bin,sbin,dev,etc,lib,mnt,proc,root,run,sys,tmp,usr/bin,usr/sbin,usr/local/bin,var,vm}
 	: >"$image/vm/modules"
 	cp "$top/scripts/vm/init" "$image/init"
-	cp "$top/scripts/vm/kmemleak-scan" "$image/vm/"
+	cp "$top"/scripts/vm/{kmemleak-scan,leak-filter,leaks-allowed} "$image/vm/"
 	if [ -n "$sysroot" ]; then
 		image_add "$sysroot/bin/busybox" /bin/busybox
 	else
@@ -148,6 +148,6 @@ image_modprobe()
 # Not compressed: unpacking would take an emulated CPU longer than reading.
 image_finish()
 {
-	chmod 755 "$image/init" "$image/vm/kmemleak-scan"
+	chmod 755 "$image/init" "$image"/vm/{kmemleak-scan,leak-filter}
 	(cd "$image" && find . -mindepth 1 | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$1"
 }
