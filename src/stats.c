@@ -79,14 +79,14 @@ static u64 pages_evicted(const u64 *values)
  * @dev: a device that the caller keeps from going away
  * @values: array of MMAPSCOPE_NR_STATS
  *
- * May sleep.
+ * May sleep.  Sums and baseline are of one moment, or a reset in between would leave less than 0.
  */
 void scope_stats_read(struct scope_device *dev, u64 *values)
 {
 	unsigned int i;
 
-	sum_counters(dev, values);
 	mutex_lock(&dev->baseline_lock);
+	sum_counters(dev, values);
 	for (i = 0; i < MMAPSCOPE_NR_STATS; i++)
 		values[i] -= dev->baseline[i];
 	mutex_unlock(&dev->baseline_lock);
@@ -104,12 +104,11 @@ void scope_stats_reset(struct scope_device *dev)
 {
 	u64 base[MMAPSCOPE_NR_STATS];
 
+	mutex_lock(&dev->baseline_lock);
 	sum_counters(dev, base);
 	base[STAT(pages_dirtied)] = base[STAT(pages_cleaned)] + base[STAT(pages_write_failed)] +
 				    base[STAT(pages_discarded)];
 	base[STAT(pages_added)] -= READ_ONCE(scope_mapping(dev)->nrpages);
-
-	mutex_lock(&dev->baseline_lock);
 	memcpy(dev->baseline, base, sizeof(base));
 	mutex_unlock(&dev->baseline_lock);
 }
