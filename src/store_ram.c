@@ -83,13 +83,18 @@ repeat:
 	return page;
 }
 
-/* Take pages off the limit: all of them, or none. */
+/*
+ * Take pages off the limit: all of them, or none.  Who asks for more than there is must not be in
+ * the way, not even for a moment, of one who asks for less.
+ */
 static bool charge(struct store_ram *ram, long nr)
 {
-	if (atomic_long_add_return(nr, &ram_used) > ram_limit) {
-		atomic_long_sub(nr, &ram_used);
-		return false;
-	}
+	long used = atomic_long_read(&ram_used);
+
+	do {
+		if (nr > ram_limit - used)
+			return false;
+	} while (!atomic_long_try_cmpxchg(&ram_used, &used, used + nr));
 	atomic_long_add(nr, &ram->nr_pages);
 	return true;
 }
