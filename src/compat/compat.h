@@ -63,6 +63,9 @@ static inline unsigned int compat_set_folio_order(struct address_space *mapping,
 	unsigned long new, old = READ_ONCE(mapping->flags);
 
 	order = min_t(unsigned int, order, MAX_PAGECACHE_ORDER);
+	/* As on PREEMPT_RT: the kernel keeps the order, and gives single pages. */
+	if (!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
+		order = 0;
 	do {
 		new = (old & ~(unsigned long)AS_FOLIO_ORDER_MASK) |
 		      ((unsigned long)order << AS_FOLIO_ORDER_MAX);
