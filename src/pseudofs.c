@@ -101,6 +101,7 @@ static struct inode *pseudofs_new_inode(struct super_block *sb, struct scope_dev
 		return NULL;
 	inode->i_ino = get_next_ino();
 	inode->i_mode = S_IFREG | 0600;
+	simple_inode_init_ts(inode);
 	inode->i_private = dev;
 	inode->i_mapping->a_ops = &scope_aops;
 	mapping_set_release_always(inode->i_mapping);

@@ -105,6 +105,15 @@ static inline unsigned int compat_set_folio_order(struct address_space *mapping,
 #define compat_generic_fillattr(idmap, mask, inode, stat)	generic_fillattr(idmap, inode, stat)
 #endif
 
+#ifndef HAVE_INODE_INIT_TS
+static inline void simple_inode_init_ts(struct inode *inode)
+{
+	inode->i_atime = current_time(inode);
+	inode->i_mtime = inode->i_atime;
+	inode->i_ctime = inode->i_atime;
+}
+#endif
+
 #ifndef HAVE_CLASS_CREATE_NAME
 #undef class_create
 #define class_create(name)						\

@@ -28,6 +28,8 @@ have WRITEBACK_ITER	writeback.h	'[[:space:]*]writeback_iter\('
 have FILEMAP_SPLICE_READ fs.h		'ssize_t filemap_splice_read\('
 # 6.7: folio_end_read
 have FOLIO_END_READ	pagemap.h	'void folio_end_read\('
+# 6.7: simple_inode_init_ts
+have INODE_INIT_TS	fs.h		' simple_inode_init_ts\('
 # 6.4: class_create without an owner
 have CLASS_CREATE_NAME	device/class.h	'class_create\(const char \*name\)'
 # 6.4: faults under the VMA lock
