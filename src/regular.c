@@ -39,13 +39,26 @@ static int regular_open(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* Preallocation: the store will have room for the range. */
+/*
+ * Preallocation: the store will have room for the range.  i_rwsem keeps the size and the device in
+ * place, so that no room is taken which nobody could reach or give back.
+ */
 static int allocate(struct scope_device *dev, loff_t offset, loff_t length)
 {
 	pgoff_t first = offset >> PAGE_SHIFT;
 	pgoff_t last = (offset + length - 1) >> PAGE_SHIFT;
+	int err = scope_inode_lock(dev->inode);
 
-	return dev->store->ops->allocate(dev->store, first, last - first + 1);
+	if (err)
+		return err;
+	if (scope_device_dead(dev))
+		err = -ENODEV;
+	else if (offset + length > dev->size)
+		err = -ENOSPC;
+	else
+		err = dev->store->ops->allocate(dev->store, first, last - first + 1);
+	inode_unlock(dev->inode);
+	return err;
 }
 
 /* The core has checked the file's mode, and that offset and length are positive. */
@@ -64,8 +77,6 @@ static long regular_fallocate(struct file *file, int mode, loff_t offset, loff_t
 		return scope_punch(dev, offset, min_t(u64, length, size - offset));
 	case 0:
 	case FALLOC_FL_KEEP_SIZE:
-		if (offset + length > size)
-			return -ENOSPC;
 		return allocate(dev, offset, length);
 	default:
 		return -EOPNOTSUPP;
