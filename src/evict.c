@@ -75,16 +75,17 @@ static int drop_clean(struct file *file, pgoff_t first, pgoff_t last, bool may_w
 
 /*
  * The first page from @index on that must not go, and in *@next the first one after its folio; or
- * @last + 1 for both: somebody has locked it into memory, or the cache is the only place where its
- * data are.  That may change at any time.
+ * @last + 1 for both: the cache is the only place where its data are, or, if @mlocked too, somebody
+ * has locked it into memory.  That may change at any time.
  */
-static pgoff_t find_kept(struct address_space *mapping, pgoff_t index, pgoff_t last, pgoff_t *next)
+static pgoff_t find_kept(struct address_space *mapping, pgoff_t index, pgoff_t last, bool mlocked,
+			 pgoff_t *next)
 {
 	struct scope_device *dev = scope_mapping_device(mapping);
 	struct folio *folio;
 
 	while (index <= last && (folio = scope_cache_next(mapping, &index, last))) {
-		bool kept = folio_test_mlocked(folio);
+		bool kept = mlocked && folio_test_mlocked(folio);
 
 		*next = folio->index + folio_nr_pages(folio);
 		kept = kept || page_set_any(&dev->lost, folio->index, *next - 1);
@@ -98,30 +99,42 @@ static pgoff_t find_kept(struct address_space *mapping, pgoff_t index, pgoff_t l
 	return last + 1;
 }
 
-/*
- * Neither unmapping nor dropping respects any of that: go around it.  The mark of mlock(2) outlives
- * the process, until the batch of the CPU on which that died is drained; so drain them, and drop
- * what is mapped nowhere.  What is really locked is mapped, and stays.  (Who may write has asked
- * already whether anything is lost.)
- */
-static int drop_others(struct file *file, pgoff_t first, pgoff_t last, bool may_write)
+/* Neither unmapping nor dropping respects any of that: go around it. */
+static int drop_others(struct file *file, pgoff_t first, pgoff_t last, bool may_write, bool *kept)
 {
-	pgoff_t begin = first;
-	bool marked = false;
 	int err = 0;
 
 	while (first <= last && !err) {
-		pgoff_t next, kept = find_kept(file->f_mapping, first, last, &next);
+		pgoff_t next, end = find_kept(file->f_mapping, first, last, true, &next);
 
-		marked |= kept <= last;
-		if (kept > first)
-			err = drop_clean(file, first, kept - 1, may_write);
+		*kept |= end <= last;
+		if (end > first)
+			err = drop_clean(file, first, end - 1, may_write);
 		if (fatal_signal_pending(current))
 			err = -EINTR;
 		first = next;
 	}
-	if (!err && marked && may_write)
-		err = dontneed(file, begin, last);
+	return err;
+}
+
+/*
+ * The mark of mlock(2) outlives the process, until the batch of the CPU on which that died is
+ * drained; so drain them, and drop what is mapped nowhere.  What is really locked is mapped, and
+ * stays.
+ */
+static int drop_unmapped(struct file *file, pgoff_t first, pgoff_t last)
+{
+	int err = 0;
+
+	while (first <= last && !err) {
+		pgoff_t next, end = find_kept(file->f_mapping, first, last, false, &next);
+
+		if (end > first)
+			err = dontneed(file, first, end - 1);
+		if (fatal_signal_pending(current))
+			err = -EINTR;
+		first = next;
+	}
 	return err;
 }
 
@@ -140,6 +153,7 @@ int scope_evict(struct file *file, struct mmapscope_evict *evict)
 	struct scope_device *dev = file->private_data;
 	struct address_space *mapping = file->f_mapping;
 	bool may_write = !(evict->flags & MMAPSCOPE_EVICT_NO_WRITE);
+	bool kept = false;
 	struct page_range range;
 	unsigned long before, after;
 	loff_t size;
@@ -161,7 +175,9 @@ int scope_evict(struct file *file, struct mmapscope_evict *evict)
 			return err;
 	}
 	before = scope_cache_count(mapping, first_page(&range), last_page(&range));
-	err = drop_others(file, first_page(&range), last_page(&range), may_write);
+	err = drop_others(file, first_page(&range), last_page(&range), may_write, &kept);
+	if (!err && kept && may_write)
+		err = drop_unmapped(file, first_page(&range), last_page(&range));
 	if (err)
 		return err;
 	after = scope_cache_count(mapping, first_page(&range), last_page(&range));
