@@ -133,13 +133,50 @@ int scope_cache_make_dirty(struct scope_device *dev, struct folio *folio)
 	return 0;
 }
 
-/* Fill the folio around what is about to be written.  @folio is locked and not up to date. */
+/* What lock_for_write() says of a folio that has left the cache meanwhile. */
+#define FOLIO_GONE	1
+
+/*
+ * Lock a folio and wait until its writeback is over.  FGP_WRITEBEGIN would do both, but who waits
+ * here may wait for a store that hangs, and must be one whom a signal can kill.
+ */
+static int lock_for_write(struct address_space *mapping, struct folio *folio)
+{
+	int err;
+
+	if (folio_lock_killable(folio))
+		return -EINTR;
+	if (unlikely(folio->mapping != mapping))
+		err = FOLIO_GONE;
+	else if (folio_test_writeback(folio) && folio_wait_writeback_killable(folio))
+		err = -EINTR;
+	else
+		return 0;
+	folio_unlock(folio);
+	return err;
+}
+
+/*
+ * Fill the folio around what is about to be written.  @folio is locked, counted and not up to date;
+ * if this fails it is not locked any more.  The read goes on without who asked for it, so a signal
+ * may end the wait.
+ */
 static int fill_for_write(struct scope_device *dev, struct folio *folio)
 {
-	int err = scope_store_read(dev, folio);
+	struct scope_run run = {
+		.dev = dev,
+		.op = STORE_READ,
+		.end = end_read,
+	};
+	int err = scope_run_add(&run, folio);
 
+	scope_run_end(&run);
 	if (!err)
-		folio_mark_uptodate(folio);
+		err = lock_for_write(scope_mapping(dev), folio);
+	if (!err && !folio_test_uptodate(folio)) {
+		folio_unlock(folio);
+		err = -EIO;
+	}
 	return err;
 }
 
@@ -166,8 +203,32 @@ static fgf_t write_order(struct scope_device *dev, loff_t pos, unsigned int len)
 }
 
 /*
- * Lock the folio at @pos and make sure that it can take the write.  The caller holds i_rwsem.  A
- * folio that will be written whole is not read; it stays locked, so nobody sees the old memory.
+ * Lock a folio and make sure that it can take the write: 0, with the folio locked; FOLIO_GONE; or
+ * an errno.  A folio that will be written whole is not read; it stays locked, so nobody sees the
+ * old memory.
+ */
+static int prepare_folio(struct scope_device *dev, struct folio *folio, loff_t pos,
+			 unsigned int len)
+{
+	int err = lock_for_write(scope_mapping(dev), folio);
+
+	if (err)
+		return err;
+	err = reserve_space(dev, folio);
+	if (!folio_test_uptodate(folio)) {
+		count_added(dev, folio);
+		mark_counted(folio);
+		if (!err && !writes_whole(folio, pos, len))
+			return fill_for_write(dev, folio);
+	}
+	if (err)
+		folio_unlock(folio);
+	return err;
+}
+
+/*
+ * Find or make the folio at @pos, lock it and make sure that it can take the write.  The caller
+ * holds i_rwsem.  Before it is locked, anybody may fill a new folio, or truncation take it away.
  */
 static int cache_write_begin(struct address_space *mapping, loff_t pos, unsigned int len,
 			     struct folio **foliop)
@@ -176,28 +237,23 @@ static int cache_write_begin(struct address_space *mapping, loff_t pos, unsigned
 	struct folio *folio;
 	int err;
 
-	/* A long write ends when the device is removed by force. */
-	if (scope_device_dead(dev))
-		return -ENODEV;
-	folio = __filemap_get_folio(mapping, pos >> PAGE_SHIFT,
-				    FGP_WRITEBEGIN | write_order(dev, pos, len),
-				    mapping_gfp_mask(mapping));
-	if (IS_ERR_OR_NULL(folio))
-		return folio ? PTR_ERR(folio) : -ENOMEM;
-	err = reserve_space(dev, folio);
-	if (!folio_test_uptodate(folio)) {
-		count_added(dev, folio);
-		mark_counted(folio);
-		if (!err && !writes_whole(folio, pos, len))
-			err = fill_for_write(dev, folio);
-	}
-	if (err) {
-		folio_unlock(folio);
-		folio_put(folio);
-		return err;
-	}
-	*foliop = folio;
-	return 0;
+	do {
+		/* A long write ends when the device is removed by force. */
+		if (scope_device_dead(dev))
+			return -ENODEV;
+		folio = __filemap_get_folio(mapping, pos >> PAGE_SHIFT,
+					    FGP_CREAT | FGP_WRITE | FGP_FOR_MMAP |
+					    write_order(dev, pos, len),
+					    mapping_gfp_mask(mapping));
+		if (IS_ERR_OR_NULL(folio))
+			return folio ? PTR_ERR(folio) : -ENOMEM;
+		err = prepare_folio(dev, folio, pos, len);
+		if (err)
+			folio_put(folio);
+	} while (err == FOLIO_GONE);
+	if (!err)
+		*foliop = folio;
+	return err;
 }
 
 /*

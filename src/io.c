@@ -23,7 +23,6 @@
  * writing goes on when memory is short.
  */
 
-#include <linux/completion.h>
 #include <linux/err.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -36,12 +35,6 @@
 /* How many of them may be in a worker at once, each for as long as a file takes. */
 #define MAX_WORKERS	16
 #define MIN_POOL	4
-
-/* One who waits for a request of one folio. */
-struct store_io_wait {
-	struct completion over;
-	int err;
-};
 
 static struct store_queue *io_queue(const struct store_io *io)
 {
@@ -74,11 +67,6 @@ static void end_window(struct store_io *io, int err)
 	unsigned int i;
 
 	scope_count_request(io->dev, io->op, io->bytes >> PAGE_SHIFT, err);
-	if (io->wait) {
-		io->wait->err = err;
-		complete(&io->wait->over);
-		return;
-	}
 	for (i = 0; i < io->nr_vecs; i++)
 		io->end(io->dev, page_folio(io->vec[i].bv_page), err);
 }
@@ -200,7 +188,6 @@ struct store_io *store_io_alloc(struct scope_device *dev, enum store_op op, blk_
 	io->opf = opf;
 	io->dev = dev;
 	io->end = end;
-	io->wait = NULL;
 	io->over = false;
 	io->bytes = 0;
 	io->done = 0;
@@ -257,27 +244,6 @@ void store_io_submit(struct store_io *io)
 		queue_io(io);
 	else
 		start_window(io);
-}
-
-/**
- * store_io_read_and_wait() - fill a folio
- * @dev: its store has a queue
- * @folio: locked; stays so
- *
- * Return: 0 or the store's errno; the contents are undefined then.
- */
-int store_io_read_and_wait(struct scope_device *dev, struct folio *folio)
-{
-	struct store_io *io = store_io_alloc(dev, STORE_READ, 0, NULL);
-	struct store_io_wait wait = {
-		.over = COMPLETION_INITIALIZER_ONSTACK(wait.over),
-	};
-
-	io->wait = &wait;
-	store_io_add(io, folio);
-	store_io_submit(io);
-	wait_for_completion_io(&wait.over);
-	return wait.err;
 }
 
 /**

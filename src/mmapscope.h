@@ -31,7 +31,8 @@
  * A store that is a file has locks of its own below these, and may take mmap_lock under them.  So
  * they are taken in a worker, for which those who hold mmap_lock or invalidate_lock only wait: see
  * store_file.c.  Who writes to that very file out of a mapping of its device, which nobody has a
- * reason to do, waits for himself until he is killed.
+ * reason to do, waits for himself until he is killed; and if the device is punched or resized just
+ * then, for ever, because faults wait for invalidate_lock without looking at signals.
  *
  * Lifetime.  A struct scope_device lives from scope_device_create() to scope_device_free().  An
  * open file, and so a mapping, keeps it: both removal paths wait for open_files to be 0.  One user
@@ -331,7 +332,6 @@ pgoff_t scope_next_hole(struct scope_device *dev, pgoff_t index, pgoff_t end);
 /* store.c */
 int scope_run_add(struct scope_run *run, struct folio *folio);
 void scope_run_end(struct scope_run *run);
-int scope_store_read(struct scope_device *dev, struct folio *folio);
 int scope_store_sync(struct scope_device *dev);
 int scope_store_hooks(struct scope_device *dev, enum store_op op, pgoff_t index, unsigned long nr);
 void scope_count_request(struct scope_device *dev, enum store_op op, unsigned long nr, int err);

@@ -141,24 +141,6 @@ void scope_run_end(struct scope_run *run)
 	run->io = NULL;
 }
 
-/**
- * scope_store_read() - fill a folio, and wait for it
- * @dev: the device
- * @folio: locked, in @dev's cache; stays locked
- *
- * Return: 0 or the store's errno; the contents are undefined then.
- */
-int scope_store_read(struct scope_device *dev, struct folio *folio)
-{
-	int err;
-
-	if (dev->store->queue)
-		return store_io_read_and_wait(dev, folio);
-	err = transfer(dev, STORE_READ, folio);
-	scope_count_request(dev, STORE_READ, folio_nr_pages(folio), err);
-	return err;
-}
-
 /* Some file systems say so when the caller is killed: that is no failure of the store's. */
 static int killed(int err)
 {

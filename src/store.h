@@ -145,7 +145,6 @@ struct store_queue {
  *
  * @dev: whose pages they are
  * @end: what to do with a folio when it is there, or written, or neither
- * @wait: somebody who waits, instead of @end
  * @work: to go on where one may sleep
  * @result: of the last transfer: bytes, or an errno
  * @over: the transfer is over, and @result stands
@@ -169,7 +168,6 @@ struct store_io {
 
 	struct scope_device *dev;
 	void (*end)(struct scope_device *dev, struct folio *folio, int err);
-	struct store_io_wait *wait;
 	struct work_struct work;
 	ssize_t result;
 	bool over;
@@ -184,7 +182,6 @@ struct store_io *store_io_alloc(struct scope_device *dev, enum store_op op, blk_
 				void (*end)(struct scope_device *, struct folio *, int));
 bool store_io_add(struct store_io *io, struct folio *folio);
 void store_io_submit(struct store_io *io);
-int store_io_read_and_wait(struct scope_device *dev, struct folio *folio);
 void store_io_end(struct store_io *io, ssize_t result);
 void store_io_again(struct store_io *io);
 

@@ -24,11 +24,6 @@
 #error "mmapscope needs mapping_set_release_always(): use Linux 6.9 or newer, or an up-to-date 6.1"
 #endif
 
-/* 6.4 renamed the flags that write_begin passes; "fgf_set_order" came with large folios in it. */
-#ifndef FGP_WRITEBEGIN
-#define FGP_WRITEBEGIN	(FGP_LOCK | FGP_WRITE | FGP_CREAT | FGP_STABLE)
-#endif
-
 /*
  * Every fault runs under mmap_lock.  Not a macro, as below: if the kernel has the name after all,
  * the compiler shall say so.
