@@ -16,6 +16,20 @@
 #define N	32
 #define RW	(PROT_READ | PROT_WRITE)
 
+/* The first pages of the other driver's file. */
+static void fill_file(int file, long page, __u64 gen)
+{
+	char *buf = aligned_alloc(page, page);
+	long i;
+
+	for (i = 0; i < N; i++) {
+		page_fill(buf, page, i, gen);
+		if (pwrite(file, buf, page, i * page) != page)
+			fatal("write with O_DIRECT: %m");
+	}
+	free(buf);
+}
+
 FIXTURE(direct) {
 	struct scope_dev dev;
 	int file;
@@ -33,8 +47,7 @@ STORE_VARIANT(direct, block);
 FIXTURE_SETUP(direct)
 {
 	const char *path = getenv("SCOPE_DIRECT");
-	long page = sysconf(_SC_PAGESIZE), i;
-	char *buf;
+	long page = sysconf(_SC_PAGESIZE);
 
 	NEED_DEVICES();
 	NEED_STORE(variant->store);
@@ -46,12 +59,7 @@ FIXTURE_SETUP(direct)
 			   strerror(errno));
 	vm_quiet();
 	dev_create(&self->dev, variant->store, PAGES * page, 0);
-	buf = aligned_alloc(page, page);
-	for (i = 0; i < N; i++) {
-		page_fill(buf, page, i, 77);
-		ASSERT_EQ(page, pwrite(self->file, buf, page, i * page));
-	}
-	free(buf);
+	fill_file(self->file, page, 77);
 }
 
 FIXTURE_TEARDOWN(direct)
@@ -158,20 +166,24 @@ TEST_F(direct, write_from_dirty_mapping)
 struct cleaner {
 	struct scope_dev *dev;
 	volatile bool stop;
+	int err;
 };
 
 static void *clean(void *arg)
 {
 	struct cleaner *c = arg;
 
-	while (!c->stop) {
-		fsync(c->dev->fd);
-		dev_evict_ioctl(c->dev->fd, 0, 0, 0, NULL);
+	while (!c->stop && !c->err) {
+		c->err = fsync(c->dev->fd) ? -errno : 0;
+		c->err = c->err ?: dev_evict_ioctl(c->dev->fd, 0, 0, 0, NULL);
 	}
 	return NULL;
 }
 
-/* Pages that are pinned and being filled are cleaned under the hands of the other driver. */
+/*
+ * Pages that are pinned and being filled are cleaned under the hands of the other driver.  Each
+ * round brings other bytes, so that none of them can stand in for those of another.
+ */
 TEST_F(direct, read_races_with_writeback_and_evict)
 {
 	struct cleaner c = { .dev = &self->dev };
@@ -180,10 +192,14 @@ TEST_F(direct, read_races_with_writeback_and_evict)
 	int i;
 
 	ASSERT_EQ(0, pthread_create(&thread, NULL, clean, &c));
-	for (i = 0; i < 100; i++)
+	for (i = 99; i >= 0; i--) {
+		fill_file(self->file, self->dev.page, 77 + i);
 		ASSERT_EQ(N * self->dev.page, pread(self->file, p, N * self->dev.page, 0));
+		ASSERT_EQ(-1, dev_differs(&self->dev, 0, N, 77 + i));
+	}
 	c.stop = true;
 	pthread_join(thread, NULL);
+	EXPECT_EQ(0, c.err);
 	check_arrived(_metadata, self);
 }
 

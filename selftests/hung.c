@@ -331,6 +331,49 @@ TEST_F(hung, who_reads_can_be_killed)
 	EXPECT_EQ(0, do_read(&self->dev));
 }
 
+/* Nobody can tell whether it waits already: it must not be over after a while, and die then. */
+static void kill_a_writer(struct __test_metadata *_metadata, struct scope_dev *d, long page)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(pwrite(d->fd, "x", 1, page * d->page + 1) == 1 ? 0 : 1);
+	usleep(300000);
+	EXPECT_EQ(0, waitpid(pid, &status, WNOHANG));
+	kill(pid, SIGKILL);
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+}
+
+/* Likewise for a page that has to be read first, is being read, or is being written. */
+TEST_F(hung, who_writes_can_be_killed)
+{
+	struct scope_dev *d = &self->dev;
+	char *buf = malloc(d->page);
+	struct task task;
+
+	dirty(d, 1, 2);
+	stats_mark(d);
+	dm_suspend(&self->shaky.dm);
+	task_begin(&task, do_fsync, d);
+	EXPECT_TRUE(wait_for(now(d, pages_writeback) == 1, 20000));
+	kill_a_writer(_metadata, d, 0);
+	kill_one(_metadata, d, do_write);
+	kill_a_writer(_metadata, d, 3 * PAGES / 4);
+	/* i_rwsem is free, so a page that is neither can be written. */
+	page_fill(buf, d->page, PAGES / 2, 5);
+	EXPECT_EQ(d->page, pwrite(d->fd, buf, d->page, PAGES / 2 * d->page));
+	dm_resume(&self->shaky.dm);
+	EXPECT_EQ(0, task_end(&task));
+	/* The killed have written nothing. */
+	EXPECT_EQ(-1, dev_differs(d, 0, 1, 2));
+	EXPECT_EQ(-1, dev_differs(d, 3 * PAGES / 4, 1, 1));
+	EXPECT_EQ(-1, dev_differs(d, PAGES / 2, 1, 5));
+	EXPECT_EQ(0, do_write(d));
+	free(buf);
+}
+
 /* More than may be under way at once, each late: nothing is lost or mixed up. */
 TEST_F(hung, slow_store)
 {

@@ -14,9 +14,11 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "harness.h"
+#include "task.h"
 
 #define PAGES	256
 #define RW	(PROT_READ | PROT_WRITE)
@@ -237,6 +239,75 @@ TEST_F(regular, file_has_the_size_of_the_device)
 	EXPECT_EQ(EFAULT, errno);
 	self->dev.pages = PAGES - 3;
 	close(fd);
+}
+
+static bool earlier(struct timespec a, struct timespec b)
+{
+	return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
+}
+
+/* The inode is as new as the device. */
+TEST(file_has_times)
+{
+	struct timespec before, after;
+	struct scope_dev d;
+	struct stat st;
+	int fd;
+
+	NEED_DEVICES();
+	/* The clock of inodes. */
+	ASSERT_EQ(0, clock_gettime(CLOCK_REALTIME_COARSE, &before));
+	dev_create(&d, "ram", sysconf(_SC_PAGESIZE), 0);
+	ASSERT_EQ(0, clock_gettime(CLOCK_REALTIME_COARSE, &after));
+	fd = regular_fd(d.fd);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_FALSE(earlier(st.st_mtim, before));
+	EXPECT_FALSE(earlier(after, st.st_mtim));
+	EXPECT_FALSE(earlier(st.st_atim, before));
+	EXPECT_FALSE(earlier(after, st.st_atim));
+	EXPECT_FALSE(earlier(st.st_ctim, before));
+	EXPECT_FALSE(earlier(after, st.st_ctim));
+	close(fd);
+	EXPECT_EQ(0, dev_destroy(&d, false));
+}
+
+static int do_allocate(struct scope_dev *d)
+{
+	int fd = regular_fd(d->fd), err;
+
+	if (fd < 0)
+		return fd;
+	err = fallocate(fd, 0, 0, d->pages * d->page) ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+/* Room beyond the end could be neither reached nor given back. */
+TEST(shrink_races_with_fallocate)
+{
+	const __u64 bytes = 64 << 20;
+	struct scope_dev d;
+	int i, full = 0;
+
+	NEED_DEVICES();
+	dev_create(&d, "ram", bytes, 0);
+	for (i = 0; i < 20; i++) {
+		struct task task;
+		int err;
+
+		ASSERT_EQ(0, resize(&d, bytes));
+		task_begin(&task, do_allocate, &d);
+		wait_for(now(&d, store_pages) > 1 || task.over, 5000);
+		ASSERT_EQ(0, resize(&d, d.page));
+		err = task_end(&task);
+		/* It came first, or met the end. */
+		EXPECT_TRUE(!err || err == -ENOSPC);
+		full += !err;
+		EXPECT_GE(1, now(&d, store_pages));
+	}
+	EXPECT_LT(0, full);
+	EXPECT_EQ(0, dev_destroy(&d, false));
 }
 
 /* copy_file_range() until it copies no more: the bytes, or -errno if it was none. */
