@@ -14,7 +14,8 @@
 #include "harness.h"
 #include "shaky.h"
 
-#define PAGES	12288
+/* Several times what a device may keep on a machine with 1 GiB. */
+#define BYTES	(48 << 20)
 #define FEW	256
 /* The kernel counts what is dirty for each CPU, and adds up now and then. */
 #define SLACK	256
@@ -45,11 +46,11 @@ FIXTURE_SETUP(doomed)
 	self->keep = pages_kept(page);
 	NEED_DEVICES();
 	NEED_SHAKY(variant->store);
-	if (2 * self->keep > PAGES)
+	if (2 * self->keep > BYTES / page)
 		SKIP_SETUP("needs a machine with less memory");
 	vm_quiet();
-	shaky_make(&self->shaky, variant->store, 0, (__u64)PAGES * page);
-	dev_create_on(&self->dev, variant->store, self->shaky.fd, (__u64)PAGES * page);
+	shaky_make(&self->shaky, variant->store, 0, BYTES);
+	dev_create_on(&self->dev, variant->store, self->shaky.fd, BYTES);
 }
 
 FIXTURE_TEARDOWN(doomed)
@@ -134,18 +135,18 @@ TEST_F(doomed, flusher_does_not_spin)
 TEST_F(doomed, keeps_so_much_and_says_what_it_lost)
 {
 	struct scope_dev *d = &self->dev;
-	char *p = dev_map(d, 0, PAGES, RW);
+	char *p = dev_map(d, 0, d->pages, RW);
 	struct mmapscope_evict evict;
 	__u64 discarded = 0;
 	long lost;
 
-	fill(d, p, PAGES, 1);
+	fill(d, p, d->pages, 1);
 	ASSERT_EQ(0, fsync_errno(d->fd));
 	stats_mark(d);
 	shaky_all(&self->shaky, SHAKY_BROKEN);
-	fill(d, p, PAGES, 2);
+	fill(d, p, d->pages, 2);
 	EXPECT_EQ(EIO, fsync_errno(d->fd));
-	EXPECT_EQ(PAGES, moved(d, pages_write_failed));
+	EXPECT_EQ(d->pages, moved(d, pages_write_failed));
 	EXPECT_GE(self->keep + SLACK, now(d, pages_dirty));
 	EXPECT_LT(self->keep / 4, now(d, pages_dirty));
 	/*
@@ -154,8 +155,8 @@ TEST_F(doomed, keeps_so_much_and_says_what_it_lost)
 	 */
 	EXPECT_EQ(-EIO, dev_evict_ioctl(d->fd, 0, 0, 0, NULL));
 	EXPECT_EQ(0, dev_evict_ioctl(d->fd, 0, 0, MMAPSCOPE_EVICT_NO_WRITE, &evict));
-	EXPECT_EQ(PAGES, (long)evict.remaining);
-	EXPECT_EQ(PAGES, count_mapped(d, p, PAGES, 2));
+	EXPECT_EQ(d->pages, (long)evict.remaining);
+	EXPECT_EQ(d->pages, count_mapped(d, p, d->pages, 2));
 	EXPECT_STREQ("", dev_books(d));
 	dev_unmap(d, p);
 	close(d->fd);
@@ -167,9 +168,9 @@ TEST_F(doomed, keeps_so_much_and_says_what_it_lost)
 	ASSERT_LE(0, d->fd);
 	EXPECT_EQ(0, now(d, pages_dirty));
 	EXPECT_STREQ("", dev_books(d));
-	lost = count_stored(&self->shaky, PAGES, 1);
-	EXPECT_EQ(PAGES, lost + count_stored(&self->shaky, PAGES, 2));
-	EXPECT_LE(PAGES - self->keep - SLACK, lost);
+	lost = count_stored(&self->shaky, d->pages, 1);
+	EXPECT_EQ(d->pages, lost + count_stored(&self->shaky, d->pages, 2));
+	EXPECT_LE(d->pages - self->keep - SLACK, lost);
 	close(d->fd);
 	EXPECT_EQ(0, dev_remove(d->ctl, d->id, MMAPSCOPE_REMOVE_FORCE, &discarded));
 	EXPECT_EQ(lost, (long)discarded);
@@ -181,23 +182,23 @@ TEST_F(doomed, keeps_so_much_and_says_what_it_lost)
 TEST_F(doomed, what_was_lost_can_be_written_again)
 {
 	struct scope_dev *d = &self->dev;
-	char *p = dev_map(d, 0, PAGES, RW);
+	char *p = dev_map(d, 0, d->pages, RW);
 
-	touch_pages(p, PAGES);
+	touch_pages(p, d->pages);
 	shaky_all(&self->shaky, SHAKY_BROKEN);
-	fill(d, p, PAGES, 1);
+	fill(d, p, d->pages, 1);
 	EXPECT_EQ(EIO, fsync_errno(d->fd));
 	shaky_all(&self->shaky, SHAKY_SOUND);
 	EXPECT_EQ(0, fsync_errno(d->fd));
 	EXPECT_EQ(-EIO, dev_evict_ioctl(d->fd, 0, 0, 0, NULL));
-	fill(d, p, PAGES / 2, 2);
+	fill(d, p, d->pages / 2, 2);
 	EXPECT_EQ(0, fsync_errno(d->fd));
-	EXPECT_EQ(0, dev_evict_ioctl(d->fd, 0, PAGES / 2 * d->page, 0, NULL));
+	EXPECT_EQ(0, dev_evict_ioctl(d->fd, 0, d->pages / 2 * d->page, 0, NULL));
 	EXPECT_EQ(-EIO, dev_evict_ioctl(d->fd, 0, 0, 0, NULL));
-	EXPECT_EQ(0, dev_punch(d, PAGES / 2, PAGES / 2));
+	EXPECT_EQ(0, dev_punch(d, d->pages / 2, d->pages / 2));
 	dev_evict(d);
-	EXPECT_EQ(PAGES / 2, count_mapped(d, p, PAGES / 2, 2));
-	EXPECT_EQ(-1, dev_differs(d, PAGES / 2, PAGES / 2, 0));
+	EXPECT_EQ(d->pages / 2, count_mapped(d, p, d->pages / 2, 2));
+	EXPECT_EQ(-1, dev_differs(d, d->pages / 2, d->pages / 2, 0));
 	EXPECT_STREQ("", dev_books(d));
 	EXPECT_EQ(0, dev_destroy(d, false));
 }
@@ -206,19 +207,19 @@ TEST_F(doomed, what_was_lost_can_be_written_again)
 TEST_F(doomed, flusher_keeps_no_more)
 {
 	struct scope_dev *d = &self->dev;
-	char *p = dev_map(d, 0, PAGES, RW);
+	char *p = dev_map(d, 0, d->pages, RW);
 	long failed;
 
 	shaky_all(&self->shaky, SHAKY_SOUND);
-	touch_pages(p, PAGES);
+	touch_pages(p, d->pages);
 	shaky_all(&self->shaky, SHAKY_BROKEN);
-	fill(d, p, PAGES, 2);
+	fill(d, p, d->pages, 2);
 	flusher_on();
 	EXPECT_TRUE(wait_for(now(d, pages_dirty) <= self->keep + SLACK &&
 			     !now(d, pages_writeback), 40000));
 	EXPECT_LT(self->keep / 4, now(d, pages_dirty));
 	EXPECT_EQ(0, moved(d, wb_sync_pages));
-	EXPECT_EQ(PAGES, count_mapped(d, p, PAGES, 2));
+	EXPECT_EQ(d->pages, count_mapped(d, p, d->pages, 2));
 	/* Several requests may be under way when the first one fails. */
 	failed = moved(d, pages_write_failed);
 	sleep_ms(3000);
@@ -317,7 +318,7 @@ static void others_go_on(struct __test_metadata *_metadata, struct shaky *s, str
 {
 	struct user writer, mapper;
 
-	touch_pages(dev_map(d, 0, PAGES, PROT_READ), PAGES);
+	touch_pages(dev_map(d, 0, d->pages, PROT_READ), d->pages);
 	shaky_all(s, SHAKY_BROKEN);
 	start(&writer, d, false);
 	start(&mapper, d, true);
@@ -351,7 +352,7 @@ TEST_F(doomed, removed_by_force_in_full_use)
 	__u64 discarded = 0;
 	unsigned int i;
 
-	touch_pages(dev_map(d, 0, PAGES, PROT_READ), PAGES);
+	touch_pages(dev_map(d, 0, d->pages, PROT_READ), d->pages);
 	shaky_all(&self->shaky, SHAKY_BROKEN);
 	flusher_on();
 	for (i = 0; i < 4; i++)
@@ -360,7 +361,7 @@ TEST_F(doomed, removed_by_force_in_full_use)
 	EXPECT_EQ(-EBUSY, dev_remove(d->ctl, d->id, 0, NULL));
 	EXPECT_EQ(0, dev_remove(d->ctl, d->id, MMAPSCOPE_REMOVE_FORCE, &discarded));
 	EXPECT_LT(0, (long)discarded);
-	EXPECT_GE(PAGES, (long)discarded);
+	EXPECT_GE(d->pages, (long)discarded);
 	for (i = 0; i < 4; i++) {
 		EXPECT_TRUE(wait_for(user[i].ended, 60000));
 		EXPECT_EQ(i & 1 ? SIGBUS : ENODEV, finish(&user[i]));
@@ -404,7 +405,7 @@ TEST_F(doomed, force_counts_what_it_discards)
 		EXPECT_EQ(n, (long)discarded);
 		dev_destroy(d, true);
 		shaky_all(&self->shaky, SHAKY_SOUND);
-		dev_create_on(d, variant->store, self->shaky.fd, (__u64)PAGES * d->page);
+		dev_create_on(d, variant->store, self->shaky.fd, BYTES);
 	}
 }
 

@@ -187,7 +187,8 @@ TEST_F(hung, others_go_on)
 	int (*const fns[])(struct scope_dev *) = { do_fsync, do_load, do_read, do_write, do_sync };
 	const unsigned int nr = ARRAY_SIZE(fns);
 	struct scope_dev *d = &self->dev;
-	char *p = dev_map(d, 0, N, RW);
+	/* Without readahead, which might still be under way when it is suspended. */
+	char *p = dev_map_random(d, 0, N, RW);
 	struct task tasks[ARRAY_SIZE(fns)];
 	unsigned int i;
 	long n;
