@@ -406,8 +406,9 @@ static int write_back(struct scope_device *dev)
 /*
  * Cut off the users of a device whose state is SCOPE_DEAD.  A size of 0 makes every fault end in
  * SIGBUS by filemap_fault()'s own check; emptying the cache under invalidate_lock unmaps what is
- * mapped and leaves no fault that could bring a page back.  i_rwsem waits for a write(2) that saw
- * the device alive.  What is just being written is waited for, and is clean, dirty or lost then.
+ * mapped and leaves no fault that could bring a page back.  i_rwsem waits for a write(2), or a
+ * piece of a fallocate(2), that saw the device alive.  What is just being written is waited for,
+ * and is clean, dirty or lost then.
  *
  * Return: of how many pages the last data are nowhere now.
  */

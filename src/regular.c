@@ -40,24 +40,39 @@ static int regular_open(struct inode *inode, struct file *file)
 }
 
 /*
- * Preallocation: the store will have room for the range.  i_rwsem keeps the size and the device in
- * place, so that no room is taken which nobody could reach or give back.
+ * i_rwsem keeps the size and the device in place, so that no room is taken which nobody could reach
+ * or give back.
  */
-static int allocate(struct scope_device *dev, loff_t offset, loff_t length)
+static int allocate_piece(struct scope_device *dev, pgoff_t first, pgoff_t end, loff_t last_byte)
 {
-	pgoff_t first = offset >> PAGE_SHIFT;
-	pgoff_t last = (offset + length - 1) >> PAGE_SHIFT;
 	int err = scope_inode_lock(dev->inode);
 
 	if (err)
 		return err;
 	if (scope_device_dead(dev))
 		err = -ENODEV;
-	else if (offset + length > dev->size)
+	else if (last_byte >= dev->size)
 		err = -ENOSPC;
 	else
-		err = dev->store->ops->allocate(dev->store, first, last - first + 1);
+		err = dev->store->ops->allocate(dev->store, first, end - first);
 	inode_unlock(dev->inode);
+	return err;
+}
+
+/*
+ * Preallocation: the store will have room for the range.  Piece by piece, so that nobody who writes
+ * or removes the device by force waits for all of it.
+ */
+static int allocate(struct scope_device *dev, loff_t offset, loff_t length)
+{
+	const pgoff_t piece = STORE_PIECE >> PAGE_SHIFT;
+	loff_t last_byte = offset + length - 1;
+	pgoff_t end = (last_byte >> PAGE_SHIFT) + 1;
+	pgoff_t first;
+	int err = 0;
+
+	for (first = offset >> PAGE_SHIFT; first < end && !err; first += piece)
+		err = allocate_piece(dev, first, min(end, first + piece), last_byte);
 	return err;
 }
 
