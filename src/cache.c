@@ -3,9 +3,10 @@
  * Into the page cache, and out of being clean: the address_space_operations except writeback.
  *
  * pages_added is counted where a folio is first seen.  Most folios arrive by ->readahead, which is
- * given new ones only.  ->read_folio and ->write_begin may be given one that an earlier read left
- * behind because it failed; PG_checked marks those ("counted, not up to date"), so that only they
- * pay for it.  The mark is set and tested under the folio lock.
+ * given new ones only.  ->read_folio and ->write_begin may be given one that an earlier read or
+ * write left behind because it failed; PG_checked marks those ("counted, not up to date"), so that
+ * only they pay for it.  The mark is set and tested under the folio lock.  A writer that is killed
+ * before he gets that lock leaves a folio that is not counted yet: whoever fills it counts it.
  *
  * PG_mappedtodisk means what it says: the store has space for all of the folio.  It saves the store
  * look-up when a page becomes dirty again, and is lost with the folio.
@@ -25,7 +26,7 @@ static void count_added(struct scope_device *dev, struct folio *folio)
 		scope_stat_add(dev, MMAPSCOPE_STAT_pages_added, folio_nr_pages(folio));
 }
 
-/* @folio is locked; its read failed, and it stays in the cache. */
+/* @folio is locked and stays in the cache without being up to date, at least for now. */
 static void mark_counted(struct folio *folio)
 {
 	folio_set_checked(folio);

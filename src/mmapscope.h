@@ -18,9 +18,11 @@
  *	scope_devices_lock	(device.c: the table of devices; state and open_files of each)
  *	sb->s_umount		(of the device's superblock: sync, the end of the device)
  *	dev->sync_lock		(flushing the store)
- *	inode->i_rwsem		(of the device's inode: write(2), punch, forced removal)
+ *	inode->i_rwsem		(of the device's inode: write(2), fallocate(2), punch, resize, folio
+ *				size, forced removal)
  *	mm->mmap_lock, VMA lock	(faults; under i_rwsem when write(2) touches the user's buffer)
- *	mapping->invalidate_lock  (shared: filling the cache; exclusive: punch, forced removal)
+ *	mapping->invalidate_lock  (shared: filling the cache; exclusive: punch, resize, folio size,
+ *				forced removal)
  *	folio lock
  *	xa_lock of a RAM store; lock of a store's queue and xa_lock of a set of pages, with
  *	interrupts off
@@ -31,8 +33,9 @@
  * A store that is a file has locks of its own below these, and may take mmap_lock under them.  So
  * they are taken in a worker, for which those who hold mmap_lock or invalidate_lock only wait: see
  * store_file.c.  Who writes to that very file out of a mapping of its device, which nobody has a
- * reason to do, waits for himself until he is killed; and if the device is punched or resized just
- * then, for ever, because faults wait for invalidate_lock without looking at signals.
+ * reason to do, waits for himself until he is killed; and if somebody holds invalidate_lock just
+ * then and waits for the file, for ever, because faults wait for that lock without looking at
+ * signals.
  *
  * Lifetime.  A struct scope_device lives from scope_device_create() to scope_device_free().  An
  * open file, and so a mapping, keeps it: both removal paths wait for open_files to be 0.  One user
