@@ -281,13 +281,17 @@ static int finish(struct user *u)
 	return u->ended;
 }
 
-/* Several times of what may be dirty on a store that does not take it. */
+/*
+ * Several times of what may be dirty on a store that does not take it: one round is that, and on a
+ * machine with all checkers takes minutes beside those who write to the other.
+ */
 static const char *write_much(struct scope_dev *d)
 {
+	const int rounds = scope_slow() > 3 ? 1 : 3;
 	char *p = dev_map(d, 0, d->pages, RW);
 	int round;
 
-	for (round = 1; round <= 3; round++) {
+	for (round = 1; round <= rounds; round++) {
 		store_pages(p, d->pages, round);
 		if (fsync(d->fd))
 			return "fsync";
@@ -330,14 +334,14 @@ static void others_go_on(struct __test_metadata *_metadata, struct shaky *s, str
 	EXPECT_EQ(EIO, fsync_errno(d->fd));
 }
 
-TEST_F_TIMEOUT(doomed, others_go_on, 60)
+TEST_F_TIMEOUT(doomed, others_go_on, 120)
 {
 	flusher_on();
 	others_go_on(_metadata, &self->shaky, &self->dev);
 }
 
 /* The same where less may be dirty than a device may keep. */
-TEST_F_TIMEOUT(doomed, others_go_on_within_a_small_limit, 60)
+TEST_F_TIMEOUT(doomed, others_go_on_within_a_small_limit, 120)
 {
 	flusher_on();
 	vm_set("dirty_bytes", self->keep / 2 * self->dev.page);

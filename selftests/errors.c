@@ -468,19 +468,6 @@ static void *fsync_thread(void *arg)
 	return NULL;
 }
 
-/* The letter after the name in /proc/PID/stat. */
-static char state_of(pid_t pid)
-{
-	char path[64], text[512];
-	const char *at;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (file_read(path, text, sizeof(text)) < 0)
-		return 0;
-	at = strrchr(text, ')');
-	return at ? at[2] : 0;
-}
-
 /* A store to a page that is being written waits for the store, but not if it is killed. */
 TEST_F(errors, who_waits_for_writeback_can_be_killed)
 {
@@ -498,7 +485,7 @@ TEST_F(errors, who_waits_for_writeback_can_be_killed)
 	pid = fork();
 	if (!pid)
 		_exit(store_one(p));
-	EXPECT_TRUE(wait_for(state_of(pid) == 'D', 5000));
+	EXPECT_TRUE(wait_for(process_state(pid) == 'D', 5000));
 	EXPECT_EQ(0, kill(pid, SIGKILL));
 	EXPECT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);

@@ -332,22 +332,27 @@ TEST_F(hung, who_reads_can_be_killed)
 	EXPECT_EQ(0, do_read(&self->dev));
 }
 
-/* Nobody can tell whether it waits already: it must not be over after a while, and die then. */
-static void kill_a_writer(struct __test_metadata *_metadata, struct scope_dev *d, long page)
+/* Who is not gone when his time is over would not be before the disk is resumed. */
+static int kill_waiting(pid_t pid)
 {
 	int status = 0;
+
+	if (!wait_for(process_state(pid) == 'D', 20000) || kill(pid, SIGKILL) ||
+	    !wait_for(waitpid(pid, &status, WNOHANG) == pid, 20000))
+		return -1;
+	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static int kill_a_writer(struct scope_dev *d, long page)
+{
 	pid_t pid = fork();
 
 	if (!pid)
 		_exit(pwrite(d->fd, "x", 1, page * d->page + 1) == 1 ? 0 : 1);
-	usleep(300000);
-	EXPECT_EQ(0, waitpid(pid, &status, WNOHANG));
-	kill(pid, SIGKILL);
-	EXPECT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_TRUE(WIFSIGNALED(status));
+	return kill_waiting(pid);
 }
 
-/* Likewise for a page that has to be read first, is being read, or is being written. */
+/* Likewise for a page that is being written, has to be read first, or is being read. */
 TEST_F(hung, who_writes_can_be_killed)
 {
 	struct scope_dev *d = &self->dev;
@@ -355,13 +360,12 @@ TEST_F(hung, who_writes_can_be_killed)
 	struct task task;
 
 	dirty(d, 1, 2);
-	stats_mark(d);
 	dm_suspend(&self->shaky.dm);
 	task_begin(&task, do_fsync, d);
 	EXPECT_TRUE(wait_for(now(d, pages_writeback) == 1, 20000));
-	kill_a_writer(_metadata, d, 0);
-	kill_one(_metadata, d, do_write);
-	kill_a_writer(_metadata, d, 3 * PAGES / 4);
+	EXPECT_EQ(SIGKILL, kill_a_writer(d, 0));
+	EXPECT_EQ(SIGKILL, kill_a_writer(d, 3 * PAGES / 4));
+	EXPECT_EQ(SIGKILL, kill_a_writer(d, 3 * PAGES / 4));
 	/* i_rwsem is free, so a page that is neither can be written. */
 	page_fill(buf, d->page, PAGES / 2, 5);
 	EXPECT_EQ(d->page, pwrite(d->fd, buf, d->page, PAGES / 2 * d->page));

@@ -99,6 +99,18 @@ int file_read(const char *path, char *buf, size_t size)
 	return ret;
 }
 
+char process_state(pid_t pid)
+{
+	char path[64], text[512];
+	const char *at;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (file_read(path, text, sizeof(text)) < 0)
+		return 0;
+	at = strrchr(text, ')');
+	return at ? at[2] : 0;
+}
+
 int file_write(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
