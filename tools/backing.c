@@ -34,6 +34,16 @@ static bool is_our_node(const struct stat *st)
 	return strlen(link) > 10 && !strcmp(link + length - 10, "/mmapscope");
 }
 
+/* The regular file of a device has a name, but is in no folder: the kernel adds "(deleted)". */
+static bool is_our_name(const char *line)
+{
+	unsigned int id;
+	char end;
+	int found = sscanf(line, "/mmapscope%u%c", &id, &end);
+
+	return found == 1 || (found == 2 && end == ' ');
+}
+
 /* The file that a loop device shows in sysfs: is it one of ours, as a node or by its name? */
 static bool loops_over_ours(const char *block)
 {
@@ -48,9 +58,8 @@ static bool loops_over_ours(const char *block)
 		return false;
 	if (fgets(line, sizeof(line), file)) {
 		line[strcspn(line, "\n")] = '\0';
-		/* The regular file of a device has a name, but is in no folder. */
 		ours = (!stat(line, &st) && is_our_node(&st)) ||
-			!strncmp(line + (*line == '/'), "mmapscope", 9);
+			is_our_name(line);
 	}
 	fclose(file);
 	return ours;
@@ -106,54 +115,93 @@ static int check_block(const char *path, const struct stat *st)
 	return -1;
 }
 
-static int make_larger(const char *path, int fd, const struct stat *st, __u64 size)
+static int make_larger(struct backing *backing, __u64 size)
 {
-	if ((__u64)st->st_size >= size || !ftruncate(fd, size))
+	if (backing->size >= size)
 		return 0;
-	fail_errno(path, errno, NULL);
+	if (!ftruncate(backing->fd, size)) {
+		backing->grown = true;
+		return 0;
+	}
+	fail_errno(backing->path, errno, NULL);
 	return -1;
 }
 
-static int check_file(const char *path, int fd, __u64 size)
+static int check_file(struct backing *backing, __u64 size)
 {
 	struct stat st;
 
-	if (fstat(fd, &st)) {
-		fail_errno(path, errno, NULL);
+	if (fstat(backing->fd, &st)) {
+		fail_errno(backing->path, errno, NULL);
 		return -1;
 	}
+	backing->size = st.st_size;
 	if (S_ISBLK(st.st_mode))
-		return check_block(path, &st);
-	return S_ISREG(st.st_mode) && size ? make_larger(path, fd, &st, size) : 0;
+		return check_block(backing->path, &st);
+	return S_ISREG(st.st_mode) && size ? make_larger(backing, size) : 0;
+}
+
+/* What it means that the file is not there depends on whether it would have been made. */
+static int fail_open(const char *path, int error, bool make, bool sized)
+{
+	static const struct advice advice[] = {
+		{ EACCES, "you may not read and write it; --read-only needs to read only" },
+		{ EPERM, "it cannot be written by anybody; use --read-only" },
+		{ EROFS, "it cannot be written; use --read-only" },
+		{ EISDIR, "a directory; a regular file or a block device is needed" },
+		{ ENXIO, "nothing answers there: a socket, or a node without a driver" },
+		{ ENODEV, "nothing answers there: a node without a driver" },
+		{ 0 }
+	};
+
+	if (error == ENOENT && make)
+		return fail(path, "the folder does not exist");
+	if (error == ENOENT && sized)
+		return fail(path, "no such file, and --read-only makes none");
+	if (error == ENOENT)
+		return fail(path, "no such file; with --size it is made");
+	return fail_errno(path, error, advice);
 }
 
 /**
  * open_backing() - open what shall stand behind a device
+ * @backing: for undo_backing(), or for close() of its descriptor
  * @path: a regular file or a block device
  * @read_only: it will not be written
  * @size: make a regular file at least so large, if it may be written; 0: leave it as it is
  *
- * Return: a descriptor, or -1 after a message.
+ * Return: false after a message.
  */
-int open_backing(const char *path, bool read_only, __u64 size)
+bool open_backing(struct backing *backing, const char *path, bool read_only, __u64 size)
 {
-	static const struct advice advice[] = {
-		{ ENOENT, "no such file; with --size it is made" },
-		{ EACCES, "you may not read and write it; --read-only needs to read only" },
-		{ EROFS, "it cannot be written; use --read-only" },
-		{ EISDIR, "a directory; a regular file or a block device is needed" },
-		{ 0 }
-	};
+	int flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK;
 	bool make = size && !read_only;
-	int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | (make ? O_CREAT : 0) | O_CLOEXEC |
-		      O_NONBLOCK, 0600);
 
-	if (fd < 0) {
-		fail_errno(path, errno, advice);
-		return -1;
+	*backing = (struct backing){ .path = path, .fd = -1 };
+	if (make)
+		backing->fd = open(path, flags | O_CREAT | O_EXCL, 0600);
+	backing->made = backing->fd >= 0;
+	if (backing->fd < 0)
+		backing->fd = open(path, flags | (make ? O_CREAT : 0), 0600);
+	if (backing->fd < 0) {
+		fail_open(path, errno, make, size);
+		return false;
 	}
-	if (!check_file(path, fd, make ? size : 0))
-		return fd;
-	close(fd);
-	return -1;
+	if (!check_file(backing, make ? size : 0))
+		return true;
+	undo_backing(backing);
+	return false;
+}
+
+/**
+ * undo_backing() - leave no trace of open_backing()
+ * @backing: nothing stands on it; its descriptor is closed
+ */
+void undo_backing(struct backing *backing)
+{
+	if (backing->made)
+		unlink(backing->path);
+	else if (backing->grown && ftruncate(backing->fd, backing->size))
+		fail_errno(backing->path, errno, NULL);
+	close(backing->fd);
 }

@@ -107,6 +107,11 @@ static int fail_create(const struct request *request, int error)
 		{ EOPNOTSUPP, "no file or block device that is read and written in place" },
 		{ EFBIG, "smaller than the size that was asked for" },
 		{ ERANGE, "no whole pages: --round leaves out its end, --size adds to it" },
+		{ EACCES, "you may not open it again" },
+		{ EROFS, "it cannot be written; use --read-only" },
+		{ ETXTBSY, "a program that is running" },
+		{ ENXIO, "its disk is gone" },
+		{ EIO, "its disk does not answer, or could not take what was still to be written" },
 		{ 0 }
 	};
 	const struct advice *advice = general;
@@ -118,37 +123,49 @@ static int fail_create(const struct request *request, int error)
 	return fail_errno(advice == of_file ? request->path : "create", error, advice);
 }
 
-static int create_device(struct request *request)
-{
-	struct mmapscope_create *create = &request->create;
-	int fd = open_control(O_RDWR);
-	int error;
-
-	if (fd < 0)
-		return EXIT_FAILED;
-	error = retry_ioctl(fd, MMAPSCOPE_IOC_CREATE, create);
-	close(fd);
-	if (error)
-		return fail_create(request, -error);
-	if (wait_for_node(device_node(create->id)))
-		return EXIT_FAILED;
-	return print_created(create->id);
-}
-
 /* Over a file: the module gets it as a descriptor, so what may be done with it is decided here. */
-static int create_over_file(struct request *request)
+static int create_over_file(int control, struct request *request)
 {
 	struct mmapscope_create *create = &request->create;
 	bool read_only = create->flags & MMAPSCOPE_CREATE_READ_ONLY;
+	struct backing backing;
+	int error;
+
+	if (!open_backing(&backing, request->path, read_only,
+			  request->sized ? create->dev_size : 0))
+		return EXIT_FAILED;
+	create->store_fd = backing.fd;
+	error = retry_ioctl(control, MMAPSCOPE_IOC_CREATE, create);
+	if (error) {
+		undo_backing(&backing);
+		return fail_create(request, -error);
+	}
+	close(backing.fd);
+	return EXIT_DONE;
+}
+
+static int create_in_memory(int control, struct request *request)
+{
+	int error = retry_ioctl(control, MMAPSCOPE_IOC_CREATE, &request->create);
+
+	return error ? fail_create(request, -error) : EXIT_DONE;
+}
+
+/* The control node comes first: without it, nothing shall happen to a file. */
+static int create_device(struct request *request)
+{
+	int fd = open_control(O_RDWR);
 	int code;
 
-	create->store_fd = open_backing(request->path, read_only,
-					request->sized ? create->dev_size : 0);
-	if (create->store_fd < 0)
+	if (fd < 0)
 		return EXIT_FAILED;
-	code = create_device(request);
-	close(create->store_fd);
-	return code;
+	code = request->path ? create_over_file(fd, request) : create_in_memory(fd, request);
+	close(fd);
+	if (code)
+		return code;
+	if (wait_for_node(device_node(request->create.id)))
+		return EXIT_FAILED;
+	return print_created(request->create.id);
 }
 
 static int run_create(const struct command *self, int argc, char **argv)
@@ -172,11 +189,9 @@ static int run_create(const struct command *self, int argc, char **argv)
 		return leave_code(choice);
 	if (!want_arguments(self, argc, 0, 0))
 		return EXIT_USAGE;
-	if (request.path)
-		return create_over_file(&request);
-	if (request.create.flags & MMAPSCOPE_CREATE_ROUND_DOWN)
+	if (!request.path && request.create.flags & MMAPSCOPE_CREATE_ROUND_DOWN)
 		return usage(self, "--round is for a file");
-	if (!request.sized)
+	if (!request.path && !request.sized)
 		request.create.dev_size = DEFAULT_SIZE;
 	return create_device(&request);
 }

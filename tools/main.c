@@ -2,8 +2,10 @@
 /*
  * The mmapscope command: the table of commands, and what stands before a command's name.
  */
+#include <fcntl.h>
 #include <getopt.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tool.h"
 
@@ -109,14 +111,36 @@ static int read_options(int argc, char **argv)
 	case -1:
 		return -1;
 	default:
+		if (optopt)
+			return usage(NULL, "unknown option -%c", optopt);
 		return usage(NULL, "unknown option %s", argv[optind - 1]);
 	}
 }
 
+/*
+ * Whoever starts this without one of the standard descriptors would have the next file that is
+ * opened in its place: messages would be written into the file behind a device.  To write to these
+ * is an error, as it was.
+ */
+static bool fill_standard_descriptors(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDONLY);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 int main(int argc, char **argv)
 {
-	int code = read_options(argc, argv);
+	int code;
 
+	if (!fill_standard_descriptors())
+		return EXIT_FAILED;
+	code = read_options(argc, argv);
 	if (code < 0 && optind == argc) {
 		print_help(stderr);
 		return EXIT_USAGE;

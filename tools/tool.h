@@ -229,7 +229,25 @@ void print_list_json(const struct mmapscope_info *info, size_t nr);
 void print_list_text(const struct mmapscope_info *info, size_t nr);
 
 /* backing.c */
-int open_backing(const char *path, bool read_only, __u64 size);
+
+/**
+ * struct backing - what stands behind a device that is being created
+ * @path: where it is
+ * @fd: open as the device needs it
+ * @size: what it had
+ * @made: it did not exist
+ * @grown: it was made larger
+ */
+struct backing {
+	const char *path;
+	int fd;
+	__u64 size;
+	bool made;
+	bool grown;
+};
+
+bool open_backing(struct backing *backing, const char *path, bool read_only, __u64 size);
+void undo_backing(struct backing *backing);
 
 /* counters.c */
 
