@@ -35,16 +35,20 @@ static const struct columns remove_columns = {
 	remove_column, ARRAY_SIZE(remove_column), sizeof(struct mmapscope_remove)
 };
 
-static int fail_busy(unsigned int id)
+static int fail_busy(const struct mmapscope_remove *remove)
 {
-	const char *node = device_node(id);
-	int code = fail(node, "in use; end these or use --force:");
+	const char *node = device_node(remove->id);
+	int code;
 
+	/* Nothing else can be in the way then. */
+	if (remove->flags & MMAPSCOPE_REMOVE_FORCE)
+		return fail(node, "somebody else is just removing it");
+	code = fail(node, "in use; end these or use --force:");
 	print_holders(stderr, &node, 1);
 	return code;
 }
 
-static int fail_remove(unsigned int id, int error)
+static int fail_remove(const struct mmapscope_remove *remove, int error)
 {
 	static const struct advice advice[] = {
 		{ EIO, "the store did not take the dirty pages, so the device stays; "
@@ -54,7 +58,7 @@ static int fail_remove(unsigned int id, int error)
 		{ 0 }
 	};
 
-	return error == EBUSY ? fail_busy(id) : fail_device(id, error, advice);
+	return error == EBUSY ? fail_busy(remove) : fail_device(remove->id, error, advice);
 }
 
 static int remove_device(struct mmapscope_remove *remove)
@@ -67,7 +71,7 @@ static int remove_device(struct mmapscope_remove *remove)
 	error = retry_ioctl(fd, MMAPSCOPE_IOC_REMOVE, remove);
 	close(fd);
 	if (error)
-		return fail_remove(remove->id, -error);
+		return fail_remove(remove, -error);
 	if (json_wanted || remove->flags & MMAPSCOPE_REMOVE_FORCE)
 		print_result(&remove_columns, remove);
 	return EXIT_DONE;

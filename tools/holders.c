@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -17,34 +16,17 @@
 /**
  * struct target - a device that is looked for
  * @node: device number of its node
- * @file: number of the file system that has it as a regular file; 0 if that is not known
+ * @name: what the link to it in /proc says when it is a regular file
  */
 struct target {
 	dev_t node;
-	dev_t file;
+	char name[32];
 };
 
 struct targets {
 	struct target *target;
 	size_t nr;
 };
-
-/* Where `mmapscope file` finds the device as a regular file, which is nobody else's. */
-static dev_t find_file_system(const char *node)
-{
-	struct mmapscope_file request = { .size = sizeof(request) };
-	int fd = open(node, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	int file = fd < 0 ? -1 : ioctl(fd, MMAPSCOPE_IOC_FILE, &request);
-	struct stat status = { .st_dev = 0 };
-
-	if (file >= 0) {
-		fstat(file, &status);
-		close(file);
-	}
-	if (fd >= 0)
-		close(fd);
-	return status.st_dev;
-}
 
 static bool find_targets(const char *const *nodes, size_t nr, struct targets *targets)
 {
@@ -55,20 +37,38 @@ static bool find_targets(const char *const *nodes, size_t nr, struct targets *ta
 	for (size_t i = 0; targets->target && i < nr; i++) {
 		if (stat(nodes[i], &status) || !S_ISCHR(status.st_mode))
 			continue;
-		targets->target[targets->nr++] = (struct target){
-			.node = status.st_rdev,
-			.file = find_file_system(nodes[i]),
-		};
+		targets->target[targets->nr].node = status.st_rdev;
+		snprintf(targets->target[targets->nr++].name, sizeof(targets->target->name),
+			 "/%.30s", strrchr(nodes[i], '/') + 1);
 	}
 	return targets->nr;
 }
 
-static bool match_target(const struct target *target, const struct statx *status)
+/*
+ * The device as a regular file is in a file system of its own, which has no block device and which
+ * nobody can mount.  To ask the module for its number would make that file system, and keep the
+ * module loaded: so it is known by its name.
+ */
+static bool is_regular_file(const struct target *target, int dir, const char *name)
+{
+	char link[64];
+	ssize_t length = readlinkat(dir, name, link, sizeof(link) - 1);
+
+	if (length < 0)
+		return false;
+	link[length] = 0;
+	/* The kernel adds "(deleted)": it is in no folder. */
+	link[strcspn(link, " ")] = 0;
+	return !strcmp(link, target->name);
+}
+
+static bool match_target(const struct target *target, const struct statx *status, int dir,
+			 const char *name)
 {
 	if (S_ISCHR(status->stx_mode))
 		return target->node == makedev(status->stx_rdev_major, status->stx_rdev_minor);
-	return target->file && S_ISREG(status->stx_mode) &&
-	       target->file == makedev(status->stx_dev_major, status->stx_dev_minor);
+	return S_ISREG(status->stx_mode) && !status->stx_dev_major &&
+	       is_regular_file(target, dir, name);
 }
 
 /* Any node with the device's number will do, under whatever name in whatever container. */
@@ -80,7 +80,7 @@ static bool is_target(int dir, const char *name, const struct targets *targets)
 	if (statx(dir, name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &status))
 		return false;
 	for (size_t i = 0; i < targets->nr; i++) {
-		if (match_target(&targets->target[i], &status))
+		if (match_target(&targets->target[i], &status, dir, name))
 			return true;
 	}
 	return false;
@@ -162,6 +162,7 @@ void print_holders(FILE *file, const char *const *nodes, size_t nr)
 
 	if (!find_targets(nodes, nr, &targets) || !print_processes(file, &targets))
 		fputs("  no process found that has it open: look for a loop device or another\n"
-		      "  user inside the kernel, or ask again as root\n", file);
+		      "  user inside the kernel, for a device that was used as a regular file\n"
+		      "  (it keeps the module until it is removed), or ask again as root\n", file);
 	free(targets.target);
 }

@@ -56,21 +56,28 @@ static bool beside_program(char *path, size_t room)
 	return length > 0 && (size_t)length < room && !access(path, F_OK);
 }
 
+static bool is_trusted(const struct stat *status)
+{
+	const char *sudo = getenv("SUDO_UID");
+
+	return !(status->st_mode & 0022) &&
+	       (!status->st_uid || status->st_uid == getuid() ||
+		(sudo && status->st_uid == strtoul(sudo, NULL, 10)));
+}
+
 /*
  * A module in the current folder is only taken from somebody who could load another one anyway:
  * otherwise to type "sudo mmapscope load" in /tmp would hand the kernel to whoever can write there.
+ * Whoever can write to the folder could put another in its place after this look.
  */
 static bool in_current_folder(char *path, size_t room)
 {
-	const char *sudo = getenv("SUDO_UID");
-	struct stat status;
+	struct stat file, folder;
 
 	snprintf(path, room, "./" MODULE_FILE);
-	if (stat(path, &status))
+	if (stat(path, &file))
 		return false;
-	if (!(status.st_mode & 0022) &&
-	    (!status.st_uid || status.st_uid == getuid() ||
-	     (sudo && status.st_uid == strtoul(sudo, NULL, 10))))
+	if (is_trusted(&file) && !stat(".", &folder) && is_trusted(&folder))
 		return true;
 	fail(path, "ignored: others could have written it; MMAPSCOPE_MODULE=%s overrides", path);
 	return false;
@@ -264,10 +271,27 @@ int insert_module(int argc, char **argv)
 	return code;
 }
 
+/* Nobody need have it open, and nothing else would say so. */
+static void print_file_backed(FILE *file)
+{
+	struct device_list list;
+
+	if (access(MMAPSCOPE_CONTROL, R_OK) || !read_list(&list))
+		return;
+	for (size_t i = 0; i < list.nr; i++) {
+		if (list.info[i].store != MMAPSCOPE_STORE_RAM)
+			fprintf(file, "  %s keeps it, with its file: 'mmapscope remove %u'\n",
+				device_name(list.info[i].id), list.info[i].id);
+	}
+	free(list.info);
+}
+
 static int fail_in_use(void)
 {
 	glob_t nodes = { 0 };
 	int code = fail(MODULE_NAME, "in use; these have its devices open:");
+
+	print_file_backed(stderr);
 
 	if (!glob(MMAPSCOPE_NODE_PREFIX "*", 0, NULL, &nodes))
 		print_holders(stderr, (const char *const *)nodes.gl_pathv, nodes.gl_pathc);
