@@ -2,6 +2,7 @@
 /*
  * Text and JSON from one description, so that they cannot say different things.
  */
+#include <ctype.h>
 #include <string.h>
 
 #include "tool.h"
@@ -35,12 +36,22 @@ static void get_cell(const struct column *column, const void *row, struct cell *
 	column->get(column, row, cell);
 }
 
+/* The name of a file may hold anything, and this goes to a terminal, a line for each row. */
+static void hide_controls(char *text)
+{
+	for (; *text; text++) {
+		if (iscntrl((unsigned char)*text))
+			*text = '?';
+	}
+}
+
 /* Turns whatever the cell holds into what a person reads. */
 static void get_text(const struct column *column, const void *row, struct cell *cell)
 {
 	get_cell(column, row, cell);
 	switch (column->kind) {
 	case COLUMN_TEXT:
+		hide_controls(cell->text);
 		break;
 	case COLUMN_NUMBER:
 		snprintf(cell->text, sizeof(cell->text), "%llu", cell->number);

@@ -114,9 +114,10 @@ static bool read_one(unsigned int id, struct sample_set *set)
 	return !error;
 }
 
+/* Or is about to: whoever removes it has not let go of it yet. */
 static bool has_vanished(int error)
 {
-	return error == -ENOENT || error == -ENODEV || error == -ENXIO;
+	return error == -ENOENT || error == -ENODEV || error == -ENXIO || error == -EBUSY;
 }
 
 static bool read_all(const struct device_list *list, struct sample_set *set)

@@ -55,6 +55,14 @@ static void put_table(FILE *file)
 	print_table(file, &columns, rows, ARRAY_SIZE(rows));
 }
 
+/* A line end would look like another row, and an escape sequence would reach the terminal. */
+static void put_odd_table(FILE *file)
+{
+	static const struct row odd = { "a\nb \033]0;x\a\177\303\251", 1 };
+
+	print_table(file, &columns, &odd, 1);
+}
+
 static void put_empty_table(FILE *file)
 {
 	print_table(file, &columns, rows, 0);
@@ -171,6 +179,9 @@ int main(void)
 		    "a               0          0  no\n"
 		    "longer  123456789  123456789  yes\n"
 		    "b\"           2048         2K  yes\n", "table");
+	test_output(put_odd_table,
+		    "TEXT           NUMBER  SIZE  FLAG\n"
+		    "a?b ?]0;x??\303\251       1     1  yes\n", "table with control characters");
 	test_output(put_empty_table, "TEXT  NUMBER  SIZE  FLAG\n", "table without rows");
 	test_output(put_record, "> text b\"\n> number 2048\n> size 2K\n> flag yes\n", "record");
 	test_output(put_json,
