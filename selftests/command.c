@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -314,6 +315,37 @@ TEST_F(command, file_is_found_and_tells_the_exit_code)
 	found = strstr(self->out, self->dev.name);
 	ASSERT_NE(NULL, found);
 	EXPECT_EQ(NULL, strstr(found + 1, self->dev.name));
+}
+
+/* Who has only that, and no node, keeps the device as well. */
+TEST_F(command, remove_says_who_has_it_as_a_file)
+{
+	struct mmapscope_file file = { .size = sizeof(file) };
+	char holder[32];
+	int ready[2];
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(ready));
+	pid = fork();
+	if (!pid) {
+		if (ioctl(self->dev.fd, MMAPSCOPE_IOC_FILE, &file) < 0)
+			_exit(1);
+		close(self->dev.fd);
+		close(ready[0]);
+		close(ready[1]);
+		pause();
+		_exit(0);
+	}
+	close(ready[1]);
+	EXPECT_EQ(0, read(ready[0], holder, 1));
+	close(ready[0]);
+	EXPECT_FAILS("in use", "--force", "mmapscope remove $DEV");
+	snprintf(holder, sizeof(holder), "process %d (command): open\n", pid);
+	EXPECT_NE(NULL, strstr(self->err, holder)) {
+		TH_LOG("%s", self->err);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 }
 
 TEST_F(command, file_can_be_read_only)

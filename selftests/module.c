@@ -203,6 +203,67 @@ TEST_F(module, unload_in_use_is_refused)
 	EXPECT_EQ(0, traces_left());
 }
 
+static long file_size(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) ? -1 : st.st_size;
+}
+
+/* Runs a line of shell; its exit code, and what it printed as errors. */
+static int shell(const char *line, char *err, size_t size)
+{
+	char path[] = "/tmp/module.XXXXXX", whole[256];
+	int fd = mkstemp(path), status;
+
+	if (fd < 0)
+		fatal("%s: %m", path);
+	snprintf(whole, sizeof(whole), "{ %s ; } >/dev/null 2>%s", line, path);
+	status = system(whole);
+	file_read(path, err, size);
+	close(fd);
+	unlink(path);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* The command that is refused says why, and to look for it keeps nothing loaded. */
+TEST_F(module, command_says_what_keeps_it)
+{
+	char err[4096], holder[64];
+	int fd;
+
+	if (shell("mmapscope --version", err, sizeof(err)))
+		SKIP(return, "there is no command mmapscope in PATH");
+	ASSERT_EQ(0, load("size_mb=1 devices=2"));
+	fd = open("/dev/mmapscope1", O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(1, shell("mmapscope unload", err, sizeof(err)));
+	snprintf(holder, sizeof(holder), "process %d (module): open\n", getpid());
+	EXPECT_NE(NULL, strstr(err, holder)) {
+		TH_LOG("%s", err);
+	}
+	close(fd);
+	EXPECT_EQ(0, shell("mmapscope unload", err, sizeof(err)));
+	EXPECT_STREQ("", err);
+	ASSERT_FALSE(loaded());
+
+	ASSERT_EQ(0, load("size_mb=1"));
+	EXPECT_EQ(0, shell("mmapscope create -s 1M -S file:/tmp/kept", err, sizeof(err)));
+	EXPECT_EQ(1, shell("mmapscope unload", err, sizeof(err)));
+	EXPECT_NE(NULL, strstr(err, "mmapscope1 keeps it, with its file")) {
+		TH_LOG("%s", err);
+	}
+	EXPECT_EQ(1, shell("mmapscope create -s 2M -S file:/tmp/kept", err, sizeof(err)));
+	EXPECT_EQ(1 << 20, file_size("/tmp/kept"));
+	EXPECT_EQ(1, shell("mmapscope create -s 1M -S file:/tmp/none/kept", err, sizeof(err)));
+	EXPECT_NE(NULL, strstr(err, "the folder does not exist"));
+	EXPECT_EQ(0, shell("mmapscope remove 1", err, sizeof(err)));
+	EXPECT_EQ(1, shell("mmapscope create -s 1M --id 0 -S file:/tmp/kept2", err, sizeof(err)));
+	EXPECT_NE(0, access("/tmp/kept2", F_OK));
+	EXPECT_EQ(0, shell("mmapscope unload", err, sizeof(err)));
+	unlink("/tmp/kept");
+}
+
 TEST_F(module, unload_after_forced_removal)
 {
 	long page = sysconf(_SC_PAGESIZE);
