@@ -6,12 +6,13 @@
 # One line for each failure so far
 reasons=()
 
-# Adds up the lines "passed N failed N skipped N" that the guest wrote.
+# Adds up the lines "passed N failed N skipped N" that the guest wrote. One that could
+# not be started has not even a file for them.
 count_results()
 {
-	awk '$1 == "passed" && $3 == "failed" && $5 == "skipped" {
+	{ cat "$1" 2>/dev/null || true; } | awk '$1 == "passed" && $3 == "failed" && $5 == "skipped" {
 		p += $2; f += $4; s += $6; lines++ }
-	     END { print p + 0, f + 0, s + 0, lines + 0 }' "$1"
+	     END { print p + 0, f + 0, s + 0, lines + 0 }'
 }
 
 # Where the guest was whose logs are in folder $1: its program, the test, and the last
@@ -19,9 +20,9 @@ count_results()
 whereabouts()
 {
 	printf 'in %s, at "%s"; its kernel last said: %s' \
-		"$(sed -n 's/^running //p' "$1/results" | tail -n 1)" \
-		"$(tail -n 1 "$1/output.log" | cut -c 1-120)" \
-		"$(tail -n 2 "$1/kernel.log" | cut -c 1-160 | paste -sd '|')"
+		"$(sed -n 's/^running //p' "$1/results" 2>/dev/null | tail -n 1)" \
+		"$(tail -n 1 "$1/output.log" 2>/dev/null | cut -c 1-120)" \
+		"$(tail -n 2 "$1/kernel.log" 2>/dev/null | cut -c 1-160 | paste -sd '|')"
 }
 
 # Sets counts (passed, failed, skipped, lines of sums) of the guest that $1 is about,
@@ -34,7 +35,7 @@ judge()
 	read -ra counts < <(count_results "$log/results")
 	while read -r line; do
 		reasons+=("$label: $line")
-	done < <(sed -n 's/^fail //p' "$log/results")
+	done < <(sed -n 's/^fail //p' "$log/results" 2>/dev/null)
 	# What the guest could not count itself: its own death, a bad log.
 	if [ "${counts[3]}" = 0 ]; then
 		why="told no results; it was $(whereabouts "$log")"
