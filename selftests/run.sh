@@ -66,7 +66,7 @@ suite()
 	faulty)
 		# Block devices and file systems that fail, hang, fill up and go away.
 		parameters='size_mb=64 store_limit_mb=128 test_hooks=1 large_folio_kb=0'
-		kinds='ram ext4 block'
+		kinds='ram ext4 block tmpfs loop'
 		programs='faulty spoiled claims gone hung doomed nbd' ;;
 	failnth)
 		# What the fault injection of a debug kernel can make fail.
@@ -199,10 +199,10 @@ mount_disk()
 # What the suite of stores needs: disks that scripts/suites gives its guest.
 backings()
 {
-	mount_disk ext4 vda && export SCOPE_EXT4="${SCOPE_EXT4:-$work/vda}"
-	mount_disk xfs vdd && export SCOPE_XFS="${SCOPE_XFS:-$work/vdd}"
-	mount_disk btrfs vde && export SCOPE_BTRFS="${SCOPE_BTRFS:-$work/vde}"
-	mount_disk vfat vdf && export SCOPE_VFAT="${SCOPE_VFAT:-$work/vdf}"
+	[ -n "${SCOPE_EXT4:-}" ] || ! mount_disk ext4 vda || export SCOPE_EXT4="$work/vda"
+	[ -n "${SCOPE_XFS:-}" ] || ! mount_disk xfs vdd || export SCOPE_XFS="$work/vdd"
+	[ -n "${SCOPE_BTRFS:-}" ] || ! mount_disk btrfs vde || export SCOPE_BTRFS="$work/vde"
+	[ -n "${SCOPE_VFAT:-}" ] || ! mount_disk vfat vdf || export SCOPE_VFAT="$work/vdf"
 	if [ -z "${SCOPE_BLOCK:-}" ] && [ -b /dev/vdc ]; then
 		export SCOPE_BLOCK='/dev/vdb /dev/vdc' SCOPE_SWAP=/dev/vdc
 	fi
@@ -220,9 +220,13 @@ steady_memory()
 
 clean_up()
 {
-	umount "$work/ext4" "$work"/vd? 2>/dev/null
-	rm -rf "$work"
 	[ -z "${was_proactive:-}" ] || echo "$was_proactive" >"$proactive"
+	umount "$work/ext4" "$work"/vd? 2>/dev/null
+	if grep -q " $work/" /proc/mounts; then
+		echo "run.sh: a file system below $work is in use and stays" >&2
+	else
+		rm -rf "$work"
+	fi
 }
 
 load()

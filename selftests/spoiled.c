@@ -151,10 +151,16 @@ static void fill_up(int filler)
 	free(buf);
 }
 
-/* What could be written is on the disk; the others wait for room, and get it by themselves. */
+/*
+ * What could be written is on the disk; the others wait for room, and get it by themselves.
+ *
+ * The loop device of Linux 6.12 and newer tells nobody that its file took a request in part only,
+ * so there the pages that have no room are in requests of their own.
+ */
 TEST_F(spoiled, full)
 {
 	struct scope_dev *d = &self->dev;
+	const long more = self->loop < 0 ? 8 : 16, nr = N - 8;
 	int other = dev_open(d, O_RDONLY);
 	char *p = dev_map(d, 0, PAGES, RW);
 	int err;
@@ -163,11 +169,12 @@ TEST_F(spoiled, full)
 	fill(d, p, 0, 8, 1);
 	ASSERT_EQ(0, fsync_errno(d->fd));
 	fill_up(self->filler);
-	fill(d, p, 0, N, 2);
+	fill(d, p, 0, 8, 2);
+	fill(d, p, more, nr, 2);
 	err = fsync_errno(d->fd);
 	/* Up to 6.8 or so, a loop device says no more than that. */
 	EXPECT_TRUE(err == ENOSPC || (err == EIO && self->loop >= 0));
-	EXPECT_EQ(N - 8, now(d, pages_dirty));
+	EXPECT_EQ(nr, now(d, pages_dirty));
 	EXPECT_EQ(-1, file_differs(self->file, d->page, 0, 8, 2));
 	dev_unmap(d, p);
 	close(d->fd);
@@ -175,14 +182,16 @@ TEST_F(spoiled, full)
 	EXPECT_EQ(-err, dev_remove(d->ctl, d->id, 0, NULL));
 	d->fd = dev_open(d, O_RDWR);
 	ASSERT_LE(0, d->fd);
-	EXPECT_EQ(-1, dev_differs(d, 0, N, 2));
+	EXPECT_EQ(-1, dev_differs(d, 0, 8, 2));
+	EXPECT_EQ(-1, dev_differs(d, more, nr, 2));
 	stats_mark(d);
 	flusher_on();
 	EXPECT_TRUE(wait_for(moved(d, pages_write_failed) > 0, 60000));
 	ASSERT_EQ(0, ftruncate(self->filler, 0));
 	EXPECT_TRUE(wait_for(all_clean(d), 90000));
 	EXPECT_EQ(0, moved(d, wb_sync_pages));
-	EXPECT_EQ(-1, file_differs(self->file, d->page, 0, N, 2));
+	EXPECT_EQ(-1, file_differs(self->file, d->page, 0, 8, 2));
+	EXPECT_EQ(-1, file_differs(self->file, d->page, more, nr, 2));
 	EXPECT_EQ(err, fsync_errno(d->fd));
 	EXPECT_EQ(0, fsync_errno(d->fd));
 }
@@ -272,10 +281,11 @@ TEST_F(spoiled, read_only)
 
 	fill(d, p, 0, N, 1);
 	ASSERT_EQ(0, fsync_errno(d->fd));
-	EXPECT_EQ(-1, umount(FOLDER));
-	EXPECT_EQ(EBUSY, errno);
 	close(self->filler);
 	close(self->file);
+	/* Only the device, or the loop device below it, has the file open. */
+	EXPECT_EQ(-1, umount(FOLDER));
+	EXPECT_EQ(EBUSY, errno);
 	EXPECT_EQ(-1, mount(NULL, FOLDER, NULL, MS_REMOUNT | MS_RDONLY, NULL));
 	EXPECT_EQ(EBUSY, errno);
 	self->file = open(STORE, O_RDWR | O_CLOEXEC);
