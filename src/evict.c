@@ -60,13 +60,12 @@ static int dontneed(struct file *file, pgoff_t first, pgoff_t last)
 }
 
 /*
- * Drop what is clean from @first to @last.  Pages that sit in another CPU's LRU batch have a
+ * Drop what is clean and mapped nowhere.  Pages that sit in another CPU's LRU batch have a
  * reference more than they should: POSIX_FADV_DONTNEED drains the batches, which no exported
  * function does, but it also starts to write what is dirty.
  */
 static int drop_clean(struct file *file, pgoff_t first, pgoff_t last, bool may_write)
 {
-	unmap_mapping_pages(file->f_mapping, first, last - first + 1, false);
 	if (may_write)
 		return dontneed(file, first, last);
 	invalidate_mapping_pages(file->f_mapping, first, last);
@@ -99,43 +98,31 @@ static pgoff_t find_kept(struct address_space *mapping, pgoff_t index, pgoff_t l
 	return last + 1;
 }
 
-/* Neither unmapping nor dropping respects any of that: go around it. */
-static int drop_others(struct file *file, pgoff_t first, pgoff_t last, bool may_write, bool *kept)
+/*
+ * Neither unmapping nor dropping respects any of that: go around it.  If not @unmap, what is locked
+ * into memory is mapped, and stays by itself.
+ *
+ * Return: 1 if something was kept, 0 if not, or an errno.
+ */
+static int drop_others(struct file *file, pgoff_t first, pgoff_t last, bool may_write, bool unmap)
 {
+	struct address_space *mapping = file->f_mapping;
+	bool kept = false;
 	int err = 0;
 
 	while (first <= last && !err) {
-		pgoff_t next, end = find_kept(file->f_mapping, first, last, true, &next);
+		pgoff_t next, end = find_kept(mapping, first, last, unmap, &next);
 
-		*kept |= end <= last;
+		kept |= end <= last;
+		if (end > first && unmap)
+			unmap_mapping_pages(mapping, first, end - first, false);
 		if (end > first)
 			err = drop_clean(file, first, end - 1, may_write);
 		if (fatal_signal_pending(current))
 			err = -EINTR;
 		first = next;
 	}
-	return err;
-}
-
-/*
- * The mark of mlock(2) outlives the process, until the batch of the CPU on which that died is
- * drained; so drain them, and drop what is mapped nowhere.  What is really locked is mapped, and
- * stays.
- */
-static int drop_unmapped(struct file *file, pgoff_t first, pgoff_t last)
-{
-	int err = 0;
-
-	while (first <= last && !err) {
-		pgoff_t next, end = find_kept(file->f_mapping, first, last, false, &next);
-
-		if (end > first)
-			err = dontneed(file, first, end - 1);
-		if (fatal_signal_pending(current))
-			err = -EINTR;
-		first = next;
-	}
-	return err;
+	return err ?: kept;
 }
 
 /**
@@ -153,7 +140,6 @@ int scope_evict(struct file *file, struct mmapscope_evict *evict)
 	struct scope_device *dev = file->private_data;
 	struct address_space *mapping = file->f_mapping;
 	bool may_write = !(evict->flags & MMAPSCOPE_EVICT_NO_WRITE);
-	bool kept = false;
 	struct page_range range;
 	unsigned long before, after;
 	loff_t size;
@@ -175,10 +161,14 @@ int scope_evict(struct file *file, struct mmapscope_evict *evict)
 			return err;
 	}
 	before = scope_cache_count(mapping, first_page(&range), last_page(&range));
-	err = drop_others(file, first_page(&range), last_page(&range), may_write, &kept);
-	if (!err && kept && may_write)
-		err = drop_unmapped(file, first_page(&range), last_page(&range));
-	if (err)
+	err = drop_others(file, first_page(&range), last_page(&range), may_write, true);
+	/*
+	 * The mark of mlock(2) outlives the process until the batch of the CPU on which that died
+	 * is drained, which this has done: what is mapped nowhere goes now.
+	 */
+	if (err > 0 && may_write)
+		err = drop_others(file, first_page(&range), last_page(&range), true, false);
+	if (err < 0)
 		return err;
 	after = scope_cache_count(mapping, first_page(&range), last_page(&range));
 	evict->evicted = before > after ? before - after : 0;

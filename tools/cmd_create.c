@@ -114,13 +114,9 @@ static int fail_create(const struct request *request, int error)
 		{ EIO, "its disk does not answer, or could not take what was still to be written" },
 		{ 0 }
 	};
-	const struct advice *advice = general;
-
-	for (const struct advice *a = of_file; request->path && a->error; a++) {
-		if (a->error == error)
-			advice = of_file;
-	}
-	return fail_errno(advice == of_file ? request->path : "create", error, advice);
+	if (request->path && find_advice(of_file, error))
+		return fail_errno(request->path, error, of_file);
+	return fail_errno("create", error, general);
 }
 
 /* Over a file: the module gets it as a descriptor, so what may be done with it is decided here. */

@@ -114,7 +114,8 @@ int fail_device(unsigned int id, int error, const struct advice *advice)
 	if (means_missing(error))
 		return fail(device_node(id),
 			    "there is no such device: 'mmapscope list' shows those there are");
-	if (error == EBUSY && !advice)
+	/* As open(2) says it; a command that may be told so for another reason says which. */
+	if (error == EBUSY && !find_advice(advice, error))
 		return fail(device_node(id), "it is just being removed");
 	return fail_errno(device_node(id), error, advice);
 }

@@ -22,7 +22,14 @@ static const struct advice common_advice[] = {
 	{ 0 }
 };
 
-static const char *find_advice(const struct advice *advice, int error)
+/**
+ * find_advice() - what an errno means here
+ * @advice: a table; may be NULL
+ * @error: the errno
+ *
+ * Return: NULL if the table does not say.
+ */
+const char *find_advice(const struct advice *advice, int error)
 {
 	for (; advice && advice->error; advice++) {
 		if (advice->error == error)

@@ -46,7 +46,7 @@ static bool find_targets(const char *const *nodes, size_t nr, struct targets *ta
 
 /*
  * The device as a regular file is in a file system of its own, which has no block device and which
- * nobody can mount.  To ask the module for its number would make that file system, and keep the
+ * nobody can mount.  To ask the module for its number would be to use it as one, which keeps the
  * module loaded: so it is known by its name.
  */
 static bool is_regular_file(const struct target *target, int dir, const char *name)

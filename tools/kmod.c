@@ -289,10 +289,9 @@ static void print_file_backed(FILE *file)
 static int fail_in_use(void)
 {
 	glob_t nodes = { 0 };
-	int code = fail(MODULE_NAME, "in use; these have its devices open:");
+	int code = fail(MODULE_NAME, "in use:");
 
 	print_file_backed(stderr);
-
 	if (!glob(MMAPSCOPE_NODE_PREFIX "*", 0, NULL, &nodes))
 		print_holders(stderr, (const char *const *)nodes.gl_pathv, nodes.gl_pathc);
 	globfree(&nodes);

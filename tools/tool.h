@@ -128,6 +128,7 @@ struct advice {
 	const char *text;
 };
 
+const char *find_advice(const struct advice *advice, int error);
 __printf(2, 3) int fail(const char *what, const char *format, ...);
 int fail_errno(const char *what, int error, const struct advice *advice);
 __printf(2, 3) int usage(const struct command *command, const char *format, ...);
