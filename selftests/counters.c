@@ -43,6 +43,62 @@ static char *dirty_some(struct scope_dev *d, long n)
 	return p;
 }
 
+struct counting {
+	struct scope_dev *dev;
+	void (*fn)(struct scope_dev *d);
+	volatile bool stop;
+};
+
+static void read_a_byte(struct scope_dev *d)
+{
+	char byte;
+
+	if (pread(d->fd, &byte, 1, 0) != 1)
+		fatal("read: %m");
+}
+
+static void reset(struct scope_dev *d)
+{
+	if (dev_reset(d))
+		fatal("reset: %m");
+}
+
+static void *again_and_again(void *arg)
+{
+	struct counting *c = arg;
+
+	while (!c->stop)
+		c->fn(c->dev);
+	return NULL;
+}
+
+/* Nobody sees less than 0, whatever comes between the sum and what it is compared with. */
+TEST(reset_races_with_readers)
+{
+	struct scope_dev dev;
+	struct counting how[] = {
+		{ .dev = &dev, .fn = read_a_byte }, { .dev = &dev, .fn = reset },
+	};
+	pthread_t thread[ARRAY_SIZE(how)];
+	double begin = seconds();
+	unsigned int i;
+	long negative = 0;
+
+	NEED_DEVICES();
+	dev_create(&dev, "ram", PAGES * sysconf(_SC_PAGESIZE), 0);
+	stats_mark(&dev);
+	for (i = 0; i < ARRAY_SIZE(how); i++)
+		ASSERT_EQ(0, pthread_create(&thread[i], NULL, again_and_again, &how[i]));
+	while (seconds() - begin < 5)
+		negative += now(&dev, read_bytes) < 0;
+	for (i = 0; i < ARRAY_SIZE(how); i++) {
+		how[i].stop = true;
+		pthread_join(thread[i], NULL);
+	}
+	EXPECT_EQ(0, negative);
+	EXPECT_EQ(0, dev_destroy(&dev, false));
+}
+
 TEST_F(counters, new_device_is_all_zeros)
 {
 	struct scope_dev fresh;
