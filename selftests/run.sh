@@ -30,11 +30,11 @@ suite()
 {
 	case "$1" in
 	main)
-		# Single pages, so that counts are exact; large.c asks for large folios itself.
+		# Single pages, so that counts are exact; large and held ask for large folios themselves.
 		parameters='size_mb=64 store_limit_mb=128 test_hooks=1 large_folio_kb=0'
 		kinds=ram
 		programs='faults counters added dirty flusher cache madvise vma io uring direct errors store
-			  show command abi compat control privilege large regular' ;;
+			  show command abi compat control privilege large held regular' ;;
 	folios)
 		# The same with large folios, as far as no count rests on single pages.
 		parameters='size_mb=64 store_limit_mb=128 test_hooks=1'
@@ -44,12 +44,12 @@ suite()
 		parameters='size_mb=64 store_limit_mb=128 test_hooks=1 large_folio_kb=0'
 		kinds='ext4 xfs btrfs tmpfs vfat block'
 		programs='filestore faults counters dirty flusher cache madvise vma io uring direct errors
-			  store large regular' ;;
+			  store large held regular' ;;
 	smoke)
 		# A minute that says whether it works at all.
 		parameters='size_mb=64 store_limit_mb=128 test_hooks=1 large_folio_kb=0'
 		kinds='ram ext4'
-		programs='filestore faults dirty io vma large' ;;
+		programs='filestore faults dirty io vma large held' ;;
 	pressure)
 		parameters='size_mb=1024 test_hooks=1 large_folio_kb=0'
 		kinds='ram ext4 block'
