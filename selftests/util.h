@@ -44,9 +44,10 @@ bool wait_more(struct wait_state *w, long ms);
 	__ok;									\
 })
 
-/* Files. */
 /* The letter after the name in /proc/PID/stat; 0 if there is none. */
 char process_state(pid_t pid);
+
+/* Files. */
 int file_read(const char *path, char *buf, size_t size);
 int file_write(const char *path, const char *text);
 long file_number(const char *path);
