@@ -85,7 +85,8 @@ static struct scope_device *alloc_memory(const struct scope_device_config *confi
 
 	if (!dev)
 		return ERR_PTR(-ENOMEM);
-	dev->counters = alloc_percpu(struct scope_counters);
+	/* The kernel shows a stack where memory runs out there, and the caller is told anyhow. */
+	dev->counters = alloc_percpu_gfp(struct scope_counters, GFP_KERNEL | __GFP_NOWARN);
 	if (!dev->counters) {
 		kfree(dev);
 		return ERR_PTR(-ENOMEM);

@@ -12,9 +12,9 @@
 
 #include "mmapscope.h"
 
-/* For how many ticks somebody may hold on to a folio that has to go, and to one that should. */
+/* How often, a tick apart, a folio is tried that somebody holds: one that has to go, or should. */
 #define DROP_TRIES	50
-#define DROP_TRIES_SHORT	2
+#define DROP_TRIES_SHORT	5
 
 /**
  * struct page_range - whole pages of a device
@@ -197,7 +197,7 @@ static int drop_folio(struct address_space *mapping, pgoff_t from, pgoff_t to, i
 {
 	int err;
 
-	while (tries--) {
+	for (;;) {
 		if (signal_pending(current))
 			return -EINTR;
 		err = scope_write_and_wait(mapping, (loff_t)from << PAGE_SHIFT,
@@ -207,9 +207,10 @@ static int drop_folio(struct address_space *mapping, pgoff_t from, pgoff_t to, i
 		unmap_mapping_pages(mapping, from, to - from + 1, false);
 		if (invalidate_mapping_pages(mapping, from, to) || !is_large_at(mapping, from))
 			return 0;
+		if (!--tries)
+			return -EBUSY;
 		schedule_timeout_interruptible(1);
 	}
-	return -EBUSY;
 }
 
 /**
