@@ -279,7 +279,7 @@ TEST_F(control, force_during_a_slow_read)
 	dev_create(&d, variant->store, PAGES * self->dev.page, 0);
 	dev_hook(&d, "read 0 0 0 %d", hook_delay());
 	ASSERT_EQ(0, pthread_create(&thread, NULL, slow_reader, &d));
-	EXPECT_TRUE(wait_for(now(&d, pages_added) > 0, 600));
+	EXPECT_TRUE(wait_for(now(&d, pages_added) > 0, 10000));
 	EXPECT_EQ(0, dev_remove(d.ctl, d.id, MMAPSCOPE_REMOVE_FORCE, NULL));
 	pthread_join(thread, &ret);
 	EXPECT_TRUE(!ret || ret == (void *)-ENODEV || ret == (void *)-EIO);
@@ -362,12 +362,12 @@ static void run_race(struct __test_metadata *_metadata, struct scope_dev *d, uns
 	EXPECT_FALSE(listed(d->ctl, r.id, NULL));
 }
 
-TEST_F(control, open_races_with_removal)
+TEST_F_TIMEOUT(control, open_races_with_removal, 120)
 {
 	run_race(_metadata, &self->dev, 0);
 }
 
-TEST_F(control, open_races_with_forced_removal)
+TEST_F_TIMEOUT(control, open_races_with_forced_removal, 120)
 {
 	run_race(_metadata, &self->dev, MMAPSCOPE_REMOVE_FORCE);
 }

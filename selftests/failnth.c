@@ -663,17 +663,17 @@ TEST_F(failing, every_command_is_swept)
 	EXPECT_LE(12, known);
 }
 
-TEST_F(failing, everything_fails)
+TEST_F_TIMEOUT(failing, everything_fails, 120)
 {
 	storm_test(_metadata, &self->b, 100, 2);
 }
 
-TEST_F(failing, one_in_ten_fails)
+TEST_F_TIMEOUT(failing, one_in_ten_fails, 120)
 {
 	storm_test(_metadata, &self->b, 10, 10);
 }
 
-TEST_F(failing, one_in_three_fails)
+TEST_F_TIMEOUT(failing, one_in_three_fails, 120)
 {
 	storm_test(_metadata, &self->b, 33, 10);
 }

@@ -622,17 +622,17 @@ OP_LARGE(readahead, .before = cold_file, .run = run_readahead, .after = close_fi
 
 /* --- all of them --- */
 
-TEST_F(failing, everything_fails)
+TEST_F_TIMEOUT(failing, everything_fails, 120)
 {
 	storm_test(_metadata, &self->b, 100, 2);
 }
 
-TEST_F(failing, one_in_ten_fails)
+TEST_F_TIMEOUT(failing, one_in_ten_fails, 120)
 {
 	storm_test(_metadata, &self->b, 10, 10);
 }
 
-TEST_F(failing, one_in_three_fails)
+TEST_F_TIMEOUT(failing, one_in_three_fails, 120)
 {
 	storm_test(_metadata, &self->b, 33, 10);
 }

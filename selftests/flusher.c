@@ -55,8 +55,10 @@ TEST_F(flusher, dirty_pages_are_written_by_themselves)
 	vm_set("dirty_expire_centisecs", 50);
 	vm_set("dirty_writeback_centisecs", 20);
 	p = dirty_some(&self->dev, N, 5);
-	EXPECT_TRUE(wait_for(moved(&self->dev, pages_cleaned) == N, 60000));
-	EXPECT_EQ(N, moved(&self->dev, store_write_pages));
+	/* A page that is written between the fault and its store is written again. */
+	EXPECT_TRUE(wait_for(all_clean(&self->dev) &&
+			     moved(&self->dev, pages_cleaned) >= N, 60000));
+	EXPECT_EQ(moved(&self->dev, pages_cleaned), moved(&self->dev, store_write_pages));
 	EXPECT_EQ(0, moved(&self->dev, wb_sync_pages));
 	dev_evict(&self->dev);
 	EXPECT_EQ(5, p[(N - 1) * self->dev.page]);
@@ -82,8 +84,9 @@ TEST_F(flusher, not_before_they_are_old)
 	begin = seconds();
 	dirty_some(&self->dev, N, 1);
 	EXPECT_TRUE(wait_for(moved(&self->dev, pages_cleaned) > 0, 60000));
-	EXPECT_LE(2.9, seconds() - begin);
-	EXPECT_TRUE(wait_for(all_clean(&self->dev), 60000));
+	/* The kernel's clock has ticks, and may lag behind when the page becomes dirty. */
+	EXPECT_LE(2, seconds() - begin);
+	EXPECT_TRUE(wait_for(moved(&self->dev, pages_cleaned) == N, 60000));
 	EXPECT_EQ(N, moved(&self->dev, wb_periodic_pages));
 	set_share(&self->dev, "0");
 }
@@ -187,11 +190,13 @@ TEST_F(flusher, rewritten_page_is_written_again)
 	vm_set("dirty_writeback_centisecs", 10);
 	p = dirty_some(&self->dev, 1, 0);
 	for (i = 1; i <= 3; i++) {
-		EXPECT_TRUE(wait_for(moved(&self->dev, pages_cleaned) == i, 60000));
-		EXPECT_EQ(i, moved(&self->dev, pages_dirtied));
+		EXPECT_TRUE(wait_for(moved(&self->dev, pages_cleaned) >= i, 60000));
+		EXPECT_LE(i, moved(&self->dev, pages_dirtied));
 		*p = i;
 	}
-	EXPECT_TRUE(wait_for(all_clean(&self->dev), 60000));
+	EXPECT_TRUE(wait_for(all_clean(&self->dev) &&
+			     moved(&self->dev, pages_cleaned) ==
+			     moved(&self->dev, pages_dirtied), 60000));
 	dev_evict(&self->dev);
 	EXPECT_EQ(3, *p);
 }

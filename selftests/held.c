@@ -134,7 +134,7 @@ static void *store_on(void *arg)
 }
 
 /* Who stores beside the hole all the time comes between whatever is done to the folio. */
-TEST_F(large, punch_beside_stores)
+TEST_F_TIMEOUT(large, punch_beside_stores, 180)
 {
 	long first = self->n + 3, n = self->n / 2, page = self->dev.page, end = first + n;
 	struct neighbour beside = { .at = self->p + end * page };

@@ -285,7 +285,7 @@ static void *drop_all(void *arg)
 }
 
 /* A folio that somebody else has dropped is none that stands in the way. */
-TEST_F(large, policy_changes_while_others_drop_folios)
+TEST_F_TIMEOUT(large, policy_changes_while_others_drop_folios, 180)
 {
 	struct dropper d = { .fd = self->dev.fd };
 	pthread_t thread;
@@ -300,7 +300,7 @@ TEST_F(large, policy_changes_while_others_drop_folios)
 	pthread_join(thread, NULL);
 }
 
-TEST_F(large, policy_changes_under_stores)
+TEST_F_TIMEOUT(large, policy_changes_under_stores, 180)
 {
 	int i;
 
