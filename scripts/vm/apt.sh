@@ -103,7 +103,9 @@ apt_open()
 		-o APT::Sandbox::User=root
 		-o Acquire::Retries=3 -o APT::Update::Error-Mode=any
 	)
+	# A mirror may be halfway through being brought up to date.
 	apt-get -q "${apt_opts[@]}" update >&2 ||
+		{ sleep 30 && apt-get -q "${apt_opts[@]}" update; } >&2 ||
 		die "the package lists of $1 could not be fetched (see above); check the network and try again"
 }
 
