@@ -329,6 +329,7 @@ void scope_stats_reset(struct scope_device *dev);
 extern const char * const scope_stat_names[MMAPSCOPE_NR_STATS];
 
 /* seek.c */
+pgoff_t scope_next_dirty(struct address_space *mapping, pgoff_t index, pgoff_t end);
 pgoff_t scope_next_data(struct scope_device *dev, pgoff_t index, pgoff_t end);
 pgoff_t scope_next_hole(struct scope_device *dev, pgoff_t index, pgoff_t end);
 

@@ -31,11 +31,18 @@ static bool is_dirty(struct address_space *mapping, pgoff_t index)
 	return dirty;
 }
 
-/*
- * The first page from @index on, and below @end, that is dirty or being written; else @end.  Dirty
- * is looked for twice, because that is what a page becomes whose write fails.
+/**
+ * scope_next_dirty() - where something is dirty, or being written
+ * @mapping: the page cache of a device
+ * @index: page to begin at
+ * @end: page to end before
+ *
+ * Dirty is looked for twice, because that is what a page becomes whose write fails.  A page that
+ * is only locked is neither.
+ *
+ * Return: the first such page; @end if there is none.
  */
-static pgoff_t next_dirty(struct address_space *mapping, pgoff_t index, pgoff_t end)
+pgoff_t scope_next_dirty(struct address_space *mapping, pgoff_t index, pgoff_t end)
 {
 	static const xa_mark_t tags[] = {
 		PAGECACHE_TAG_DIRTY, PAGECACHE_TAG_WRITEBACK, PAGECACHE_TAG_DIRTY,
@@ -72,7 +79,7 @@ pgoff_t scope_next_data(struct scope_device *dev, pgoff_t index, pgoff_t end)
 		return end;
 	/* The cache first: what is written meanwhile is in the store then. */
 	if (store->queue)
-		dirty = next_dirty(scope_mapping(dev), index, end);
+		dirty = scope_next_dirty(scope_mapping(dev), index, end);
 	if (dirty == index)
 		return index;
 	return store->ops->next_data(store, index, dirty);

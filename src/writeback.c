@@ -103,10 +103,13 @@ static void update_backoff(struct scope_device *dev, int err)
 	}
 }
 
-/* All that is dirty.  The superblock may be on its way out, when the device has no inode. */
+/*
+ * All that is dirty, exactly: a device that can write nothing keeps just as much as it may.  The
+ * superblock may be on its way out, when the device has no inode.
+ */
 static unsigned long reclaimable(struct address_space *mapping)
 {
-	return wb_stat(&inode_to_bdi(mapping->host)->wb, WB_RECLAIMABLE);
+	return wb_stat_sum(&inode_to_bdi(mapping->host)->wb, WB_RECLAIMABLE);
 }
 
 /*
@@ -273,11 +276,12 @@ int scope_writepages(struct address_space *mapping, struct writeback_control *wb
 int scope_write_and_wait(struct address_space *mapping, loff_t start, loff_t end)
 {
 	struct scope_device *dev = scope_mapping_device(mapping);
+	pgoff_t after = (end >> PAGE_SHIFT) + 1;
 	int err = filemap_write_and_wait_range(mapping, start, end);
 
 	if (page_set_any(&dev->lost, start >> PAGE_SHIFT, end >> PAGE_SHIFT))
 		return err ?: -EIO;
-	if (err && !filemap_range_has_writeback(mapping, start, end))
+	if (err && scope_next_dirty(mapping, start >> PAGE_SHIFT, after) == after)
 		err = 0;
 	return err;
 }
