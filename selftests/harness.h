@@ -142,7 +142,7 @@ static void __attribute__((constructor)) scope_main_init(void)			\
 	for (f = __fixture_list; f; f = f->next) {				\
 		drop_variants(f);						\
 		for (t = f->tests; t; t = t->next)				\
-			t->timeout *= 2 * scope_slow();				\
+			t->timeout *= 4 * scope_slow();				\
 	}									\
 	scope_init();								\
 }										\

@@ -253,14 +253,24 @@ void nbd_connect_patiently(struct nbd_client *c, struct nbd_server *s, unsigned 
 	wait_for_size(c, s->bytes);
 }
 
-void nbd_reconnect(struct nbd_client *c, struct nbd_server *s)
+static int reconfigure(struct nbd_client *c, struct nbd_server *s)
 {
 	struct message m;
 
 	begin(&m, family(), NBD_CMD_RECONFIGURE);
 	add_u32(&m, NBD_ATTR_INDEX, c->nr);
 	add_socket(&m, s->socket);
-	ask(c, &m);
+	return talk(&m);
+}
+
+/* The kernel takes a new socket only in the place of one that it knows to be dead. */
+void nbd_reconnect(struct nbd_client *c, struct nbd_server *s)
+{
+	int err;
+
+	wait_for((err = reconfigure(c, s)) != -ENOSPC, 20000);
+	if (err)
+		fatal("nbd%d: another connection: %s", c->nr, strerror(-err));
 	nbd_server_hand_over(s);
 }
 
