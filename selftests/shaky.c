@@ -149,9 +149,18 @@ static void set_sectors(struct shaky *s, enum shaky_way way, __u64 from, __u64 t
 	nr += add_part(s, &parts[nr], SHAKY_SOUND, 0, from);
 	nr += add_part(s, &parts[nr], way, from, to);
 	nr += add_part(s, &parts[nr], SHAKY_SOUND, to, s->sectors);
+	/*
+	 * Linux before 6.10 may free a delay with its timer running, which a request on its way
+	 * started while the device was being suspended: let it run out first.
+	 */
+	if (s->slow) {
+		dm_suspend(&s->dm);
+		sleep_ms(3 * SHAKY_DELAY);
+	}
 	err = dm_table(&s->dm, parts, nr);
 	if (err)
 		fatal("table of %s: %s", s->dm.name, strerror(-err));
+	s->slow = way == SHAKY_SLOW;
 }
 
 void shaky_set(struct shaky *s, enum shaky_way way, __u64 from, __u64 bytes)

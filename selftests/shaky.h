@@ -34,6 +34,7 @@ struct shaky {
 	int fd;			/* of the node or file, to make a device on */
 	const char *folder;	/* where the file system is mounted, or NULL */
 	char path[64];		/* of the node or file */
+	bool slow;		/* a part of the disk is, at present */
 };
 
 /* Why there is none of this kind, "block" or "ext4", or NULL. */
