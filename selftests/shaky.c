@@ -150,8 +150,8 @@ static void set_sectors(struct shaky *s, enum shaky_way way, __u64 from, __u64 t
 	nr += add_part(s, &parts[nr], way, from, to);
 	nr += add_part(s, &parts[nr], SHAKY_SOUND, to, s->sectors);
 	/*
-	 * Linux before 6.10 may free a delay with its timer running, which a request on its way
-	 * started while the device was being suspended: let it run out first.
+	 * Linux 6.1 may free a delay with its timer running, which a request on its way started
+	 * while the device was being suspended: let it run out first.
 	 */
 	if (s->slow) {
 		dm_suspend(&s->dm);

@@ -105,7 +105,8 @@ apt_open()
 	)
 	# A mirror may be halfway through being brought up to date.
 	apt-get -q "${apt_opts[@]}" update >&2 ||
-		{ sleep 30 && apt-get -q "${apt_opts[@]}" update; } >&2 ||
+		{ say "the package lists of $1: again in 30 seconds" && sleep 30 &&
+		  apt-get -q "${apt_opts[@]}" update; } >&2 ||
 		die "the package lists of $1 could not be fetched (see above); check the network and try again"
 }
 
